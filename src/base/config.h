@@ -1,0 +1,131 @@
+// The configuration file, one for both daemons: one table of (section, key, type, range, default, help)
+// drives the parser, `--check`, the dump and the man page's section. INI text through libinih.
+//
+// Errors name file, line, key and the accepted values, e.g.
+//   containarium.conf:12: [box] disk: "20 potatoes" is not a size; accepted: 500MB 8GB 4096MiB 8GiB
+// Unknown sections and keys are errors that suggest the nearest known one. All errors of a file are reported,
+// not just the first.
+#ifndef BASE_CONFIG_H
+#define BASE_CONFIG_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/fault.h"
+
+#define CONFIG_TEXT 512
+#define CONFIG_DEFAULT_FILE "/etc/containarium/containarium.conf"
+
+struct config {
+    // [gateway]
+    char listen[CONFIG_TEXT];       // addresses with ports, separated by spaces: "0.0.0.0:22 [::]:22"
+    char host_key_dir[CONFIG_TEXT]; // holds ssh_host_{ed25519,ecdsa,rsa}_key, mode 0600
+    uint64_t login_grace;           // ms from accept to authentication
+    uint64_t max_auth_failures;     // signatures or offers refused before the connection ends
+    uint64_t max_unauthenticated;   // connections that have not logged in yet, all addresses together
+    uint64_t max_connections;       // connections of all kinds
+    uint64_t max_channels;          // channels a connection
+    char kex[CONFIG_TEXT];          // libssh lists, comma separated
+    char ciphers[CONFIG_TEXT];
+    char macs[CONFIG_TEXT];
+    char pubkey_algorithms[CONFIG_TEXT];
+    char hostkey_algorithms[CONFIG_TEXT];
+    uint64_t rsa_min_bits;
+    uint64_t keepalive; // ms between keepalives on an idle connection, 0 = none
+
+    // [control]
+    char state_dir[CONFIG_TEXT];    // the SQLite store lives here
+    char run_dir[CONFIG_TEXT];      // control.sock and gateway.sock
+    char gateway_user[CONFIG_TEXT]; // the only user that may speak on gateway.sock
+    char admin_group[CONFIG_TEXT];  // members may use control.sock (root always may)
+    uint64_t job_threads;           // 1..64
+    char public_host[CONFIG_TEXT];  // what users type after the @; for printed commands. Empty: ask --jump-ip
+    uint64_t public_port;           // ditto
+
+    // [incus]
+    char incus_url[CONFIG_TEXT];         // https://127.0.0.1:8443
+    char incus_certificate[CONFIG_TEXT]; // our restricted client certificate (PEM)
+    char incus_key[CONFIG_TEXT];
+    char incus_server_certificate[CONFIG_TEXT]; // pinned; the only certificate we talk to
+    char incus_project[CONFIG_TEXT];
+    char incus_profile[CONFIG_TEXT];
+    char incus_network[CONFIG_TEXT];
+    char incus_pool[CONFIG_TEXT];
+    char incus_image[CONFIG_TEXT]; // alias of the box image in that project
+    uint64_t incus_timeout;        // ms an API call or operation may take
+
+    // [box] defaults for new boxes
+    uint64_t box_disk;         // bytes
+    char box_cpu[CONFIG_TEXT]; // cpu_parse form
+    uint64_t box_memory;       // bytes
+    bool box_autostart;
+    char box_subnet[CONFIG_TEXT]; // "10.178.0.0/20"; at most /20 in prefix length, addresses come from it
+    char box_address_first[CONFIG_TEXT]; // reserved low part, e.g. "10.178.0.16"; the bridge is .1
+    uint64_t wake_deadline;              // ms a login waits for its box
+    bool box_forwarding;                 // -L, -D, -R and -A through the box's own sshd
+    char jump_ports[CONFIG_TEXT]; // ports reachable on one's own box through the jump door: "22" or "22 80
+                                  // 8000-8999"
+
+    // [log]
+    char log_level[CONFIG_TEXT]; // debug info warn error
+};
+
+enum config_type {
+    CONFIG_STRING,     // any printable text; min and max are its length
+    CONFIG_NAME,       // of a user, group, project, network, ...: letters, digits, - _ .
+    CONFIG_PATH,       // absolute
+    CONFIG_URL,        // https://HOST[:PORT]
+    CONFIG_ALGORITHMS, // comma separated SSH algorithm names
+    CONFIG_UINT,
+    CONFIG_BOOL,
+    CONFIG_SIZE,
+    CONFIG_DURATION,
+    CONFIG_CPU,
+    CONFIG_CHOICE,
+    CONFIG_LISTEN,
+    CONFIG_SUBNET,
+    CONFIG_ADDRESS,
+    CONFIG_PORTS,
+};
+
+struct config_option {
+    const char *section;
+    const char *key;
+    enum config_type type;
+    size_t offset;        // into struct config
+    const char *fallback; // default, in the file's own notation
+    uint64_t min, max;    // for CONFIG_UINT, _SIZE, _DURATION (ms), _STRING (length), _SUBNET (prefix)
+    const char *choices;  // space separated, for CONFIG_CHOICE
+    bool reloadable;      // takes effect on SIGHUP
+    const char *help;     // one sentence; goes to the dump and to the man page
+};
+
+// The table, ended by an entry whose key is NULL.
+const struct config_option *config_options(void);
+
+// Fills *c with the defaults. Never fails (a default that does not parse aborts: it is our own table).
+void config_defaults(struct config *c);
+
+// Defaults, then the file. On error returns ERR_INVALID (or ERR_NOTFOUND, ERR_IO), writes one line per error
+// to `errors` (may be NULL), puts the first into *f, and leaves *c untouched.
+MUST_CHECK enum err config_load(struct config *c, const char *path, FILE *errors, struct fault *f);
+
+// Same for text in memory; `name` is what errors call it. This is what the fuzzer drives.
+MUST_CHECK enum err config_parse(struct config *c, const char *name, const char *text, size_t length,
+                                 FILE *errors, struct fault *f);
+
+// Writes a complete file with the values in force and the help as comments.
+void config_dump(const struct config *c, FILE *out);
+
+// Writes the option table as mdoc for containarium.conf(5).
+void config_dump_mdoc(FILE *out);
+
+// Walks [gateway] listen: start with *cursor = config->listen; false after the last. host is numeric, no
+// brackets.
+bool config_listen_next(const char **cursor, char *host, size_t host_size, uint16_t *port);
+
+// The addresses boxes may be given, inclusive, IPv4 in host byte order: from address_first to the one before
+// the subnet's broadcast address. Cannot fail on a struct config that config_parse or config_defaults filled.
+void config_subnet_range(const struct config *c, uint32_t *first, uint32_t *last);
+
+#endif

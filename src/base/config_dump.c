@@ -1,0 +1,130 @@
+// Prints the option table: as a configuration file, and as a section of the manual page.
+#include "base/config.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/config_value.h"
+#include "base/units.h"
+
+// What a value of the option may be, for people.
+static void print_accepted(const struct config_option *o, FILE *out)
+{
+    char low[32], high[32];
+    switch (o->type) {
+    case CONFIG_UINT:
+        fprintf(out, "%" PRIu64 " to %" PRIu64, o->min, o->max);
+        break;
+    case CONFIG_SIZE:
+        fprintf(out, "%s to %s", size_format(o->min, low, sizeof low),
+                size_format(o->max, high, sizeof high));
+        break;
+    case CONFIG_DURATION:
+        fprintf(out, "%s to %s", duration_format_exact(o->min, low, sizeof low),
+                duration_format_exact(o->max, high, sizeof high));
+        break;
+    case CONFIG_BOOL:
+        fputs("yes or no", out);
+        break;
+    case CONFIG_CHOICE:
+        fprintf(out, "one of %s", o->choices);
+        break;
+    case CONFIG_SUBNET:
+        fprintf(out, "an IPv4 subnet, /%" PRIu64 " to /%" PRIu64, o->min, o->max);
+        break;
+    case CONFIG_STRING:
+        fputs("text", out);
+        break;
+    case CONFIG_NAME:
+        fputs("a name", out);
+        break;
+    case CONFIG_PATH:
+        fputs("an absolute path", out);
+        break;
+    case CONFIG_URL:
+        fputs("https://HOST:PORT", out);
+        break;
+    case CONFIG_ALGORITHMS:
+        fputs("names separated by commas", out);
+        break;
+    case CONFIG_CPU:
+        fputs("a number of cores, or cores like 0-3 or 0,2", out);
+        break;
+    case CONFIG_LISTEN:
+        fputs("ADDRESS:PORT, separated by spaces", out);
+        break;
+    case CONFIG_ADDRESS:
+        fputs("an IPv4 address", out);
+        break;
+    case CONFIG_PORTS:
+        fputs("ports and ranges, separated by spaces", out);
+        break;
+    }
+}
+
+void config_dump(const struct config *c, FILE *out)
+{
+    const char *section = "";
+    char value[CONFIG_TEXT];
+    fputs("# Configuration of containarium-gateway and containariumd, see containarium.conf(5).\n"
+          "# What stands here is in force; a line left out means its default.\n",
+          out);
+    for (const struct config_option *o = config_options(); o->key != NULL; o++) {
+        if (strcmp(section, o->section) != 0)
+            fprintf(out, "\n[%s]\n", o->section);
+        section = o->section;
+        fprintf(out, "# %s\n# Accepted: ", o->help);
+        print_accepted(o, out);
+        fprintf(out, ". Default: %s%s\n", o->fallback[0] == '\0' ? "empty" : o->fallback,
+                o->reloadable ? "" : ". Needs a restart");
+        fprintf(out, "%s =%s%s\n", o->key, config_value_format(o, c, value)[0] == '\0' ? "" : " ", value);
+    }
+}
+
+// One input line of mdoc a row of at most 78 bytes; what mdoc would read as a request or an escape is made
+// plain.
+static void print_mdoc_text(const char *text, FILE *out)
+{
+    size_t column = 0;
+    while (*text != '\0') {
+        size_t word = strcspn(text, " ");
+        if (column > 0 && column + 1 + word > 78) {
+            fputc('\n', out);
+            column = 0;
+        } else if (column > 0) {
+            fputc(' ', out);
+            column++;
+        }
+        if (column == 0 && (*text == '.' || *text == '\''))
+            fputs("\\&", out);
+        for (size_t i = 0; i < word; i++)
+            fputs(text[i] == '\\' ? "\\e" : (char[]){text[i], '\0'}, out);
+        column += word;
+        text += word + strspn(text + word, " ");
+    }
+}
+
+void config_dump_mdoc(FILE *out)
+{
+    const char *section = "";
+    for (const struct config_option *o = config_options(); o->key != NULL; o++) {
+        if (strcmp(section, o->section) != 0)
+            fprintf(out, "%s.Ss [%s]\n.Bl -tag -width Ds\n", section[0] == '\0' ? "" : ".El\n", o->section);
+        section = o->section;
+        fprintf(out, ".It Ic %s No = Ar ", o->key);
+        fputs(o->type == CONFIG_BOOL ? "yes | no" : "value", out);
+        fputc('\n', out);
+        print_mdoc_text(o->help, out);
+        fputs("\nAccepted: ", out);
+        print_accepted(o, out);
+        fputs(".\n", out);
+        if (o->fallback[0] != '\0') {
+            fputs("The default is\n.Ql ", out);
+            print_mdoc_text(o->fallback, out);
+            fputs(" .\n", out);
+        }
+        if (!o->reloadable)
+            fputs("A change needs a restart.\n", out);
+    }
+    fputs(".El\n", out);
+}

@@ -1,0 +1,118 @@
+// The option table: what may stand in the configuration file. Parser, --check, dump and manual page follow
+// from it.
+#include "base/config.h"
+
+#include <stddef.h>
+
+#define AT(field) offsetof(struct config, field)
+#define DAY_MS UINT64_C(86400000)
+#define GB UINT64_C(1000000000)
+
+#define KEX_DEFAULT                                                                                          \
+    "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com,curve25519-sha256,"     \
+    "curve25519-sha256@libssh.org,ecdh-sha2-nistp256"
+#define CIPHERS_DEFAULT                                                                                      \
+    "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes256-ctr,aes192-ctr,"     \
+    "aes128-ctr"
+#define PUBKEY_DEFAULT                                                                                       \
+    "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256"
+
+// clang-format off
+static const struct config_option options[] = {
+    {"gateway", "listen", CONFIG_LISTEN, AT(listen), "0.0.0.0:22 [::]:22", 0, 0, NULL, false,
+     "Addresses and ports to accept SSH on, separated by spaces; a socket passed by the service manager replaces them."},
+    {"gateway", "host_key_dir", CONFIG_PATH, AT(host_key_dir), "/etc/containarium/hostkeys", 0, 0, NULL, false,
+     "Folder with ssh_host_ed25519_key, ssh_host_ecdsa_key and ssh_host_rsa_key, mode 0600."},
+    {"gateway", "login_grace", CONFIG_DURATION, AT(login_grace), "30s", 1000, DAY_MS, NULL, true,
+     "How long a client may take from connecting to being authenticated."},
+    {"gateway", "max_auth_failures", CONFIG_UINT, AT(max_auth_failures), "6", 1, 100, NULL, true,
+     "Signatures that do not verify, or logins refused, before a connection is ended; "
+     "offers of keys that are not known cost nothing, up to 64."},
+    {"gateway", "max_unauthenticated", CONFIG_UINT, AT(max_unauthenticated), "100", 1, 100000, NULL, true,
+     "Connections that have not logged in yet, all addresses together."},
+    {"gateway", "max_connections", CONFIG_UINT, AT(max_connections), "2000", 1, 1000000, NULL, true,
+     "Connections of all kinds."},
+    {"gateway", "max_channels", CONFIG_UINT, AT(max_channels), "256", 1, 65536, NULL, true,
+     "Channels one connection may have open."},
+    {"gateway", "kex", CONFIG_ALGORITHMS, AT(kex), KEX_DEFAULT, 0, 0, NULL, false,
+     "Key exchange methods, best first."},
+    {"gateway", "ciphers", CONFIG_ALGORITHMS, AT(ciphers), CIPHERS_DEFAULT, 0, 0, NULL, false,
+     "Ciphers, best first."},
+    {"gateway", "macs", CONFIG_ALGORITHMS, AT(macs),
+     "hmac-sha2-256-etm@openssh.com,hmac-sha2-512-etm@openssh.com", 0, 0, NULL, false,
+     "Message authentication codes for ciphers that lack their own, best first."},
+    {"gateway", "pubkey_algorithms", CONFIG_ALGORITHMS, AT(pubkey_algorithms), PUBKEY_DEFAULT, 0, 0, NULL, false,
+     "Signature algorithms users may log in with; never add ssh-rsa, it means SHA-1."},
+    {"gateway", "hostkey_algorithms", CONFIG_ALGORITHMS, AT(hostkey_algorithms),
+     "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256", 0, 0, NULL, false,
+     "Signature algorithms the gateway proves itself with."},
+    {"gateway", "rsa_min_bits", CONFIG_UINT, AT(rsa_min_bits), "3072", 2048, 16384, NULL, true,
+     "Shortest RSA key a user may log in with."},
+    {"gateway", "keepalive", CONFIG_DURATION, AT(keepalive), "30s", 0, DAY_MS, NULL, true,
+     "Time between keepalives on a connection where nothing moves; 0s for none."},
+
+    {"control", "state_dir", CONFIG_PATH, AT(state_dir), "/var/lib/containarium", 0, 0, NULL, false,
+     "Folder of the database with accounts, keys, boxes and the audit trail."},
+    {"control", "run_dir", CONFIG_PATH, AT(run_dir), "/run/containarium", 0, 0, NULL, false,
+     "Folder of the sockets control.sock and gateway.sock."},
+    {"control", "gateway_user", CONFIG_NAME, AT(gateway_user), "containarium-gateway", 0, 0, NULL, false,
+     "The only user whose processes may speak on gateway.sock."},
+    {"control", "admin_group", CONFIG_NAME, AT(admin_group), "containarium-admin", 0, 0, NULL, false,
+     "Members of this group may use the command line without being root."},
+    {"control", "job_threads", CONFIG_UINT, AT(job_threads), "8", 1, 64, NULL, false,
+     "Box operations (create, start, stop, ...) carried out side by side."},
+    {"control", "public_host", CONFIG_STRING, AT(public_host), "", 0, 253, NULL, true,
+     "Host name or address users type after the @, for printed commands; empty: export asks for --jump-ip."},
+    {"control", "public_port", CONFIG_UINT, AT(public_port), "22", 1, 65535, NULL, true,
+     "Port users connect to, for printed commands."},
+
+    {"incus", "url", CONFIG_URL, AT(incus_url), "https://127.0.0.1:8443", 0, 0, NULL, false,
+     "Incus' REST API."},
+    {"incus", "certificate", CONFIG_PATH, AT(incus_certificate), "/etc/containarium/incus/client.crt", 0, 0, NULL,
+     false, "Our client certificate (PEM), restricted by Incus to one project."},
+    {"incus", "key", CONFIG_PATH, AT(incus_key), "/etc/containarium/incus/client.key", 0, 0, NULL, false,
+     "Its private key (PEM)."},
+    {"incus", "server_certificate", CONFIG_PATH, AT(incus_server_certificate), "/etc/containarium/incus/server.crt",
+     0, 0, NULL, false, "Incus' own certificate (PEM); no other server is talked to."},
+    {"incus", "project", CONFIG_NAME, AT(incus_project), "containarium", 0, 0, NULL, false,
+     "Incus project that holds the boxes."},
+    {"incus", "profile", CONFIG_NAME, AT(incus_profile), "default", 0, 0, NULL, false,
+     "Profile new boxes start from."},
+    {"incus", "network", CONFIG_NAME, AT(incus_network), "ctnbr0", 0, 0, NULL, false,
+     "Managed network the boxes are on."},
+    {"incus", "pool", CONFIG_NAME, AT(incus_pool), "containarium", 0, 0, NULL, false,
+     "Storage pool the boxes are in."},
+    {"incus", "image", CONFIG_STRING, AT(incus_image), "containarium-box", 1, 120, NULL, true,
+     "Alias of the box image."},
+    {"incus", "timeout", CONFIG_DURATION, AT(incus_timeout), "60s", 1000, DAY_MS, NULL, false,
+     "How long one call or operation of Incus may take."},
+
+    {"box", "disk", CONFIG_SIZE, AT(box_disk), "20GB", 100000000, 1000000 * GB, NULL, true,
+     "Disk quota of a new box."},
+    {"box", "cpu", CONFIG_CPU, AT(box_cpu), "2", 0, 0, NULL, true,
+     "Cores of a new box: a number, or the cores it is pinned to."},
+    {"box", "memory", CONFIG_SIZE, AT(box_memory), "2GB", 64000000, 100000 * GB, NULL, true,
+     "Memory of a new box."},
+    {"box", "autostart", CONFIG_BOOL, AT(box_autostart), "yes", 0, 0, NULL, true,
+     "Whether a new box is started when the host starts."},
+    {"box", "subnet", CONFIG_SUBNET, AT(box_subnet), "10.178.0.0/20", 8, 20, NULL, false,
+     "The network's subnet; every box has its own fixed address in it."},
+    {"box", "address_first", CONFIG_ADDRESS, AT(box_address_first), "10.178.0.16", 0, 0, NULL, false,
+     "First address given to a box; lower ones are reserved (.1 is the bridge)."},
+    {"box", "wake_deadline", CONFIG_DURATION, AT(wake_deadline), "60s", 1000, 3600000, NULL, true,
+     "How long a login waits for its box before it is told that the box does not come up."},
+    {"box", "forwarding", CONFIG_BOOL, AT(box_forwarding), "yes", 0, 0, NULL, true,
+     "Whether -L, -D, -R and agent forwarding work; they go through the box's own SSH server, never through this host."},
+    {"box", "jump_ports", CONFIG_PORTS, AT(jump_ports), "22", 0, 0, NULL, true,
+     "Ports of one's own box reachable with ssh -J or -W: numbers and ranges separated by spaces."},
+
+    {"log", "level", CONFIG_CHOICE, AT(log_level), "info", 0, 0, "debug info warn error", true,
+     "Least important kind of line that is logged."},
+    {NULL, NULL, CONFIG_STRING, 0, NULL, 0, 0, NULL, false, NULL},
+};
+// clang-format on
+
+const struct config_option *config_options(void)
+{
+    return options;
+}

@@ -1,0 +1,25 @@
+// Names of users and boxes, and what a login name means. Pure.
+#ifndef POLICY_NAME_H
+#define POLICY_NAME_H
+
+#include "base/fault.h"
+
+#define NAME_USER_SIZE 32                   // 31 characters and the NUL
+#define NAME_BOX_SIZE (NAME_USER_SIZE + 10) // "-container"
+
+enum login_kind { LOGIN_USER, LOGIN_CONSOLE, LOGIN_JOIN, LOGIN_UNKNOWN };
+
+// ^[a-z][a-z0-9-]{0,30}$, no trailing dash, none of the reserved words, not starting with "warm-".
+MUST_CHECK enum err name_check_user(const char *name, struct fault *f);
+
+// "alice" -> "alice-container". out needs NAME_BOX_SIZE bytes.
+void name_box(const char *user, char *out);
+
+// "alice-container" -> "alice"; also accepts the exported alias "alice-dev" and plain "alice".
+// False if it is none of them. out needs NAME_USER_SIZE bytes.
+bool name_user_of_box(const char *box, char *out);
+
+// "alice" USER, "ctl" CONSOLE, "join+TOKEN" JOIN, anything else UNKNOWN.
+enum login_kind name_login_kind(const char *login);
+
+#endif
