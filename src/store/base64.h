@@ -1,0 +1,14 @@
+// For store/*.c only: strict base64 (RFC 4648 section 4): padded, no blanks, unused bits zero.
+#ifndef STORE_BASE64_H
+#define STORE_BASE64_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// out needs (size + 2) / 3 * 4 + 1 bytes.
+void base64_encode(const unsigned char *data, size_t size, char *out);
+
+// out needs length / 4 * 3 bytes. False unless text is what base64_encode writes.
+bool base64_decode(const char *text, size_t length, unsigned char *out, size_t *size);
+
+#endif
