@@ -1,0 +1,429 @@
+// Owns conversations: control.sock's and those the door hands over. Each carries one command. What a client
+// may do is not decided here; who it is, on control.sock, is (the kernel's word).
+#include "control/admin_socket.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <jansson.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "control/command.h"
+#include "wire/frame.h"
+#include "wire/link.h"
+
+#define CONVERSATIONS_MAX 256
+#define FIRST_FRAME_SECONDS 30 // to say RUN
+#define LAST_FRAME_SECONDS 30  // to read what is still queued at the end, and to close
+#define QUEUE_SOFT (1u << 20)  // bytes unread from which a run is asked to wait
+
+enum stage { TALK_NEW, TALK_RUNNING, TALK_ENDING, TALK_GONE };
+
+struct conversation {
+    struct conversation *next, **prev;
+    struct control *control;
+    struct identity who;
+    enum stage stage;
+    struct link *link; // NULL once the client is gone
+    struct command_run *run;
+    struct event *timer; // first and last frame; and, at once, the end
+    struct event *lost;  // the client was lost while it was written to
+    char refusal[400];   // why this client may not use the socket; "" if it may
+};
+
+struct admin_server {
+    struct control *control;
+    int fd;
+    struct event *event;
+    struct conversation *head;
+    unsigned count;
+};
+
+static void conversation_free(struct conversation *t)
+{
+    if (t->next != NULL)
+        t->next->prev = t->prev;
+    *t->prev = t->next;
+    if (t->control->admin != NULL)
+        t->control->admin->count--;
+    command_free(t->run);
+    link_free(t->link);
+    event_free(t->timer);
+    event_free(t->lost);
+    free(t);
+}
+
+// The only place that writes the stage. GONE frees from the loop.
+static void set_stage(struct conversation *t, enum stage stage)
+{
+    struct timeval wait = {.tv_sec = stage == TALK_NEW ? FIRST_FRAME_SECONDS : LAST_FRAME_SECONDS};
+    t->stage = stage;
+    switch (stage) {
+    case TALK_NEW:
+    case TALK_ENDING:
+        event_add(t->timer, &wait);
+        return;
+    case TALK_RUNNING:
+        event_del(t->timer);
+        return;
+    case TALK_GONE:
+        event_del(t->timer);
+        event_active(t->timer, EV_TIMEOUT, 0);
+        return;
+    }
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    conversation_free(arg);
+}
+
+static void drop_client(struct conversation *t)
+{
+    link_free(t->link);
+    t->link = NULL;
+    if (t->stage == TALK_GONE)
+        return;
+    if (t->stage != TALK_RUNNING || t->run == NULL)
+        set_stage(t, TALK_GONE);
+    else
+        command_detach(t->run); // ends it, or lets it go on without us; then sink_exit
+}
+
+static void on_lost(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    drop_client(arg);
+}
+
+// ---- frames out
+
+static void send_frame(struct conversation *t, char type, const char *data, size_t length)
+{
+    char frame[FRAME_PAYLOAD_MAX + 1];
+    if (t->link == NULL)
+        return;
+    frame[0] = type;
+    memcpy(frame + 1, data, length);
+    if (link_send(t->link, frame, length + 1, NULL, 0) != ERR_NONE) { // it does not read, or is gone
+        link_free(t->link);
+        t->link = NULL;
+        event_active(t->lost, EV_TIMEOUT, 0); // the run is told from the loop, not under its own feet
+    }
+}
+
+static void send_bytes(struct conversation *t, char type, const char *data, size_t length)
+{
+    while (length > 0) {
+        size_t n = length > FRAME_PAYLOAD_MAX ? FRAME_PAYLOAD_MAX : length;
+        send_frame(t, type, data, n);
+        data += n;
+        length -= n;
+    }
+}
+
+static void sink_out(void *arg, const char *data, size_t length)
+{
+    send_bytes(arg, FRAME_OUT, data, length);
+}
+
+static void sink_err(void *arg, const char *data, size_t length)
+{
+    send_bytes(arg, FRAME_ERR, data, length);
+}
+
+static void sink_want(void *arg)
+{
+    send_frame(arg, FRAME_WANT, "", 0);
+}
+
+static void sink_read(void *arg, const char *path)
+{
+    send_frame(arg, FRAME_READ, path, strlen(path));
+}
+
+static void sink_save(void *arg, const char *path, const char *data, size_t length)
+{
+    char frame[FRAME_PAYLOAD_MAX];
+    size_t head = strlen(path) + 1;
+    if (head > sizeof frame / 2)
+        return;
+    memcpy(frame, path, head);
+    do {
+        size_t n = length > sizeof frame - head ? sizeof frame - head : length;
+        memcpy(frame + head, data, n);
+        send_frame(arg, FRAME_SAVE, frame, head + n);
+        data += n;
+        length -= n;
+    } while (length > 0);
+}
+
+static bool sink_congested(void *arg)
+{
+    struct conversation *t = arg;
+    return t->link != NULL && link_queued(t->link) > QUEUE_SOFT;
+}
+
+static void sink_exit(void *arg, int status)
+{
+    struct conversation *t = arg;
+    char text[16];
+    int n = snprintf(text, sizeof text, "%d", status);
+    send_frame(t, FRAME_EXIT, text, (size_t)n);
+    // The client closes first: closing with something of its unread would cost it our last words (unix(7),
+    // ECONNRESET).
+    set_stage(t, t->link == NULL ? TALK_GONE : TALK_ENDING);
+}
+
+static const struct command_sink sink = {
+    .out = sink_out,
+    .err = sink_err,
+    .want = sink_want,
+    .read = sink_read,
+    .save = sink_save,
+    .congested = sink_congested,
+    .exit = sink_exit,
+};
+
+// ---- frames in
+
+static bool json_flag(const json_t *object, const char *name)
+{
+    return json_is_true(json_object_get(object, name));
+}
+
+static bool start_run(struct conversation *t, const json_t *object)
+{
+    const char *argv[512];
+    size_t argc = 0;
+    json_t *list = json_object_get(object, "argv"), *word;
+    size_t i;
+    if (!json_is_array(list) || json_array_size(list) > sizeof argv / sizeof *argv)
+        return false;
+    json_array_foreach(list, i, word)
+    {
+        if (!json_is_string(word) || strlen(json_string_value(word)) != json_string_length(word))
+            return false;
+        argv[argc++] = json_string_value(word);
+    }
+    struct command_request request = {.argv = argv,
+                                      .argc = argc,
+                                      .tty_in = json_flag(object, "tty_in"),
+                                      .tty_out = json_flag(object, "tty_out"),
+                                      .tty_err = json_flag(object, "tty_err")};
+    set_stage(t, TALK_RUNNING);
+    t->run = command_start(t->control, &t->who, &request, &sink, t);
+    return t->run != NULL;
+}
+
+static void refuse(struct conversation *t)
+{
+    log_event(LOG_LEVEL_WARN, "control_refused", "who=%s", log_quote(t->who.actor));
+    sink_err(t, "containarium: ", 14);
+    sink_err(t, t->refusal, strlen(t->refusal));
+    sink_err(t, "\n", 1);
+    sink_exit(t, err_exit_status(ERR_DENIED));
+}
+
+static void on_run_frame(struct conversation *t, const char *data, size_t length)
+{
+    if (t->refusal[0] != '\0') {
+        refuse(t);
+        return;
+    }
+    json_t *object = json_loadb(data, length, JSON_REJECT_DUPLICATES, NULL);
+    if (object == NULL || !start_run(t, object))
+        drop_client(t);
+    json_decref(object);
+}
+
+static void on_file_frame(struct conversation *t, const char *data, size_t length)
+{
+    if (length > 0 && data[0] == 'O') {
+        command_file(t->run, data + 1, length - 1);
+    } else {
+        char why[256];
+        snprintf(why, sizeof why, "%.*s", length > 1 ? (int)(length - 1) : 0, data + 1);
+        command_file_failed(t->run, why[0] == '\0' ? "the file cannot be read" : why);
+    }
+}
+
+static void on_packet(void *arg, const char *data, size_t length, const int *fds, size_t fd_count)
+{
+    struct conversation *t = arg;
+    for (size_t i = 0; i < fd_count; i++)
+        close(fds[i]);
+    if (length == 0 || length > FRAME_PAYLOAD_MAX * 2)
+        return;
+    if (t->stage == TALK_NEW && data[0] == FRAME_RUN)
+        on_run_frame(t, data + 1, length - 1);
+    else if (t->stage == TALK_RUNNING && data[0] == FRAME_INPUT)
+        command_input(t->run, data + 1, length - 1);
+    else if (t->stage == TALK_RUNNING && data[0] == FRAME_FILE)
+        on_file_frame(t, data + 1, length - 1);
+    else if (t->stage == TALK_NEW || t->stage == TALK_RUNNING)
+        drop_client(t); // not our protocol
+}
+
+static void on_end(void *arg, const char *reason)
+{
+    (void)reason;
+    drop_client(arg);
+}
+
+static void on_drained(void *arg)
+{
+    struct conversation *t = arg;
+    if (t->stage == TALK_RUNNING && t->run != NULL)
+        command_resume(t->run);
+}
+
+// ---- beginnings
+
+static struct conversation *conversation_new(struct control *c, int fd, const struct identity *who)
+{
+    struct admin_server *a = c->admin;
+    struct conversation *t = NULL;
+    if (a == NULL || a->count >= CONVERSATIONS_MAX || (t = calloc(1, sizeof *t)) == NULL) {
+        close(fd);
+        return NULL;
+    }
+    t->control = c;
+    t->who = *who;
+    t->timer = event_new(c->base, -1, 0, on_timer, t);
+    t->lost = event_new(c->base, -1, 0, on_lost, t);
+    if (t->timer != NULL && t->lost != NULL)
+        t->link = link_new(c->base, fd, on_packet, on_end, t);
+    else
+        close(fd);
+    if (t->link == NULL) {
+        if (t->timer != NULL)
+            event_free(t->timer);
+        if (t->lost != NULL)
+            event_free(t->lost);
+        free(t);
+        return NULL;
+    }
+    link_on_drained(t->link, on_drained);
+    t->next = a->head;
+    if (t->next != NULL)
+        t->next->prev = &t->next;
+    t->prev = &a->head;
+    a->head = t;
+    a->count++;
+    set_stage(t, TALK_NEW);
+    return t;
+}
+
+void admin_serve(struct control *c, int fd, const struct identity *who)
+{
+    if (conversation_new(c, fd, who) == NULL)
+        log_event(LOG_LEVEL_WARN, "control_full", "who=%s", log_quote(who->actor));
+}
+
+// ---- control.sock
+
+// The groups the process had when it connected, as the kernel knows them; nothing is looked up that the peer
+// could have changed since.
+static bool in_group(int fd, gid_t primary, gid_t wanted)
+{
+    gid_t groups[1024];
+    socklen_t length = sizeof groups;
+    if (primary == wanted)
+        return true;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) != 0)
+        return false;
+    for (size_t i = 0; i < length / sizeof *groups; i++) {
+        if (groups[i] == wanted)
+            return true;
+    }
+    return false;
+}
+
+static void identify(const struct control *c, int fd, struct identity *who, char *refusal, size_t size)
+{
+    struct ucred cred = {.uid = (uid_t)-1, .gid = (gid_t)-1};
+    socklen_t length = sizeof cred;
+    struct passwd *pw = NULL;
+    *who = (struct identity){.role = ROLE_USER, .address = "local", .local = true};
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &length) == 0)
+        pw = getpwuid(cred.uid);
+    if (pw != NULL)
+        snprintf(who->actor, sizeof who->actor, "%.50s@host", pw->pw_name);
+    else
+        snprintf(who->actor, sizeof who->actor, "uid%u@host", (unsigned)cred.uid);
+    const struct group *group = getgrnam(c->config->admin_group);
+    if (cred.uid == 0 || (group != NULL && in_group(fd, cred.gid, group->gr_gid))) {
+        who->role = ROLE_ADMIN;
+        return;
+    }
+    snprintf(refusal, size,
+             "%.50s may not administer this host: use sudo, or have root add you to the group %.60s (sudo "
+             "usermod -aG "
+             "%.60s %.50s) and log in again. Your own account is at: ssh ctl@GATEWAY",
+             pw != NULL ? pw->pw_name : "you", c->config->admin_group, c->config->admin_group,
+             pw != NULL ? pw->pw_name : "USER");
+}
+
+static void on_acceptable(evutil_socket_t fd, short what, void *arg)
+{
+    struct admin_server *a = arg;
+    struct identity who;
+    char refusal[400] = "";
+    (void)what;
+    int peer = accept4((int)fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (peer < 0)
+        return; // gone again, or no descriptors left: the next readiness tries again
+    identify(a->control, peer, &who, refusal, sizeof refusal);
+    struct conversation *t = conversation_new(a->control, peer, &who);
+    if (t == NULL)
+        log_event(LOG_LEVEL_WARN, "control_full", "who=%s", log_quote(who.actor));
+    else
+        snprintf(t->refusal, sizeof t->refusal, "%s", refusal);
+}
+
+enum err admin_server_new(struct control *c, struct admin_server **out, struct fault *f)
+{
+    char path[CONFIG_TEXT + 32];
+    struct admin_server *a = calloc(1, sizeof *a);
+    *out = NULL;
+    if (a == NULL)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    a->control = c;
+    snprintf(path, sizeof path, "%s/control.sock", c->config->run_dir);
+    a->fd = link_listen(path, 0666); // anybody may knock, so that a refusal can say what to do
+    if (a->fd < 0) {
+        enum err e = fault_errno(f, ERR_IO, "cannot listen on %s", path);
+        free(a);
+        return e;
+    }
+    a->event = event_new(c->base, a->fd, EV_READ | EV_PERSIST, on_acceptable, a);
+    if (a->event == NULL || event_add(a->event, NULL) != 0) {
+        admin_server_free(a);
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    }
+    *out = a;
+    return ERR_NONE;
+}
+
+void admin_server_free(struct admin_server *a)
+{
+    if (a == NULL)
+        return;
+    while (a->head != NULL)
+        conversation_free(a->head);
+    if (a->event != NULL)
+        event_free(a->event);
+    close(a->fd);
+    if (a->control->admin == a)
+        a->control->admin = NULL;
+    free(a);
+}

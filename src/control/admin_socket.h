@@ -1,0 +1,25 @@
+// control.sock: who may connect is decided by the kernel's word (SO_PEERCRED), what they may do by the
+// command table.
+#ifndef CONTROL_ADMIN_SOCKET_H
+#define CONTROL_ADMIN_SOCKET_H
+
+#include "control/control.h"
+
+// On whose behalf a command runs.
+struct identity {
+    char actor[64];     // for the audit trail: "root@host", "alice"
+    enum role role;     // root and members of admin_group: ROLE_ADMIN
+    int64_t account_id; // 0 for root@host
+    char address[64];   // where from: "local" or "203.0.113.7:50122"
+    bool local;         // on the host: FRAME_READ and FRAME_SAVE are possible
+};
+
+struct admin_server;
+MUST_CHECK enum err admin_server_new(struct control *c, struct admin_server **out, struct fault *f);
+void admin_server_free(struct admin_server *a);
+
+// Serves one conversation (wire/frame.h) on fd, which becomes ours, for somebody already identified. This is
+// how the door connects `ssh ctl@gateway`.
+void admin_serve(struct control *c, int fd, const struct identity *who);
+
+#endif

@@ -1,0 +1,32 @@
+// A box operation with its bookkeeping: spec from the store, phases and host keys written back, audit
+// appended, and only after the commit is the caller told. Used by logins (door) and by commands alike.
+#ifndef CONTROL_BOX_FLOW_H
+#define CONTROL_BOX_FLOW_H
+
+#include "control/control.h"
+
+struct box_flows;
+struct box_flows *box_flows_new(struct control *c);
+void box_flows_free(struct box_flows *flows);
+
+// `row` is the box's row after the operation (NULL if it is gone), `result` as from provision.
+typedef void (*box_flow_done_fn)(void *arg, const struct box_row *row, const struct box_result *result);
+
+// Never calls back before it returns. `actor` ("alice", "root@host") goes to the audit trail. Returns a
+// ticket. ENSURE of an ABSENT or CREATING row marks it CREATING first and READY after. DELETE marks it
+// DELETING and removes nothing from the store: the caller does (account_delete) in its callback. STATE, KEYS
+// as they say.
+uint64_t box_flow_submit(struct control *c, enum box_op op, int64_t account_id, const char *actor,
+                         box_progress_fn progress, box_flow_done_fn done, void *arg);
+void box_flow_cancel(struct control *c, uint64_t ticket);
+
+// The gateway's public key for this box, "ssh-ed25519 AAAA... containarium-gateway", into out (256 bytes).
+MUST_CHECK enum err box_flow_gateway_key(const struct box_row *row, char *out, size_t out_size,
+                                         struct fault *f);
+
+// A new row with the config's defaults, a fresh gateway seed and an address; phase ABSENT. Inserted, not
+// committed.
+MUST_CHECK enum err box_flow_new_row(struct control *c, const struct account *account, struct box_row *row,
+                                     struct fault *f);
+
+#endif

@@ -1,0 +1,241 @@
+// keys list, add, remove, replace. A change is in the store first (so the gateway obeys it), then sessions
+// that came in with a removed key are cut, then the box is told; only then the command answers.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/units.h"
+#include "control/cmd.h"
+#include "control/command_run.h"
+#include "control/describe.h"
+#include "control/gateway_link.h"
+#include "control/key_list.h"
+#include "control/table.h"
+
+struct change {
+    struct key_list keys;     // read from the caller
+    struct key_list remove;   // to be cut
+    bool fresh[KEY_LIST_MAX]; // which of keys were not there before
+    unsigned added, removed, kicked;
+};
+
+static void change_free(void *state)
+{
+    struct change *change = state;
+    if (change == NULL)
+        return;
+    key_list_clear(&change->keys);
+    key_list_clear(&change->remove);
+    free(change);
+}
+
+// ---- list
+
+static enum err list_key(const struct account_key *key, void *arg, struct fault *f)
+{
+    char added[32], used[32];
+    (void)f;
+    table_row(arg, "%s\t%s\t%u\t%s\t%s\t%s", key->key.fingerprint, key->key.type, key->key.bits,
+              key->key.comment[0] == '\0' ? "-" : key->key.comment,
+              when_format(key->added, added, sizeof added),
+              key->last_used == 0 ? "never" : when_format(key->last_used, used, sizeof used));
+    return ERR_NONE;
+}
+
+void cmd_keys_list(struct command_run *run)
+{
+    struct fault f;
+    if (run->json) {
+        verb_result(run, describe_keys(run->control->store, run->account.id));
+        verb_done(run);
+        return;
+    }
+    struct table *t = table_new();
+    table_row(t, "FINGERPRINT\tTYPE\tBITS\tCOMMENT\tADDED\tLAST USED");
+    if (account_key_each(run->control->store, run->account.id, list_key, t, &f) != ERR_NONE) {
+        verb_fail(run, &f);
+    } else {
+        char *text = table_text(t);
+        verb_out_text(run, text == NULL ? "" : text);
+        free(text);
+        verb_done(run);
+    }
+    table_free(t);
+}
+
+// ---- the common end of every change
+
+static void cut_sessions(struct command_run *run)
+{
+    struct change *change = run->state;
+    for (size_t i = 0; i < change->remove.count; i++)
+        change->kicked +=
+            gateway_kick(run->control->gateway, run->account.id, change->remove.keys[i].fingerprint,
+                         "the key of this session was removed");
+}
+
+static void say_key(struct command_run *run, const char *what, const struct pubkey *key)
+{
+    verb_out(run, "%s %s: %s %s\n", what, run->user, key->fingerprint, key->comment);
+}
+
+static void answer(struct command_run *run)
+{
+    const struct change *change = run->state;
+    bool own = run->account.id == run->who.account_id;
+    if (run->json) {
+        verb_result(run, json_pack("{s:s, s:i, s:i, s:i}", "user", run->user, "added", (int)change->added,
+                                   "removed", (int)change->removed, "sessions_ended", (int)change->kicked));
+    } else {
+        if (change->added == 0 && change->removed == 0)
+            verb_out(run, "Nothing to change, %s has it so already.\n", run->user);
+        for (size_t i = 0; i < change->keys.count; i++) {
+            if (change->fresh[i])
+                say_key(run, "Added to", &change->keys.keys[i]);
+        }
+        for (size_t i = 0; i < change->remove.count; i++)
+            say_key(run, "Removed from", &change->remove.keys[i]);
+        if (change->kicked > 0)
+            verb_out(run, "%u live session%s ended.\n", change->kicked, change->kicked == 1 ? "" : "s");
+    }
+    if (own)
+        cut_sessions(run); // last, because this command's own session may be among them
+    verb_done(run);
+}
+
+static void on_box_told(struct command_run *run)
+{
+    struct fault f = run->result.fault;
+    if (run->result.code == ERR_NONE) {
+        answer(run);
+        return;
+    }
+    f.code = run->result.code;
+    if (run->account.id == run->who.account_id)
+        cut_sessions(run);
+    (void)fault_prefix(&f, "in force at the gateway, but the box could not be told");
+    verb_hint(run, "Run the same command again once the box can be reached.");
+    verb_fail(run, &f);
+}
+
+static void on_committed(struct command_run *run)
+{
+    struct box_row row;
+    struct fault f;
+    if (run->account.id != run->who.account_id)
+        cut_sessions(run);
+    if (box_get(run->control->store, run->account.id, &row, &f) != ERR_NONE || row.phase == BOX_ABSENT ||
+        row.driver == BOX_DRIVER_STATIC)
+        answer(run); // no box that has a copy
+    else
+        verb_box(run, BOX_OP_KEYS, on_box_told);
+}
+
+static bool remove_keys(struct command_run *run)
+{
+    struct change *change = run->state;
+    struct fault f;
+    for (size_t i = 0; i < change->remove.count; i++) {
+        const struct pubkey *key = &change->remove.keys[i];
+        struct account_key removed;
+        struct audit_record record = {
+            .event = AUDIT_KEY_REMOVED, .fingerprint = key->fingerprint, .target = key->comment};
+        if (account_key_remove(run->control->store, run->account.id, key->fingerprint, &removed, &f) !=
+            ERR_NONE) {
+            verb_fail(run, &f);
+            return false;
+        }
+        if (!verb_audit(run, &record))
+            return false;
+        change->removed++;
+    }
+    return true;
+}
+
+// ---- add and replace
+
+static enum err mark_for_removal(const struct account_key *key, void *arg, struct fault *f)
+{
+    struct change *change = arg;
+    if (key_list_has(&change->keys, key->key.fingerprint))
+        return ERR_NONE;
+    struct pubkey *grown = reallocarray(change->remove.keys, change->remove.count + 1, sizeof *grown);
+    if (grown == NULL)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    change->remove.keys = grown;
+    grown[change->remove.count++] = key->key;
+    return ERR_NONE;
+}
+
+static void on_keys_read(struct command_run *run)
+{
+    struct change *change = run->state;
+    struct store *s = run->control->store;
+    struct fault f;
+    const char *source = run->word_count > 0 ? run->words[0] : "-";
+    enum err e = key_list_add_text(&change->keys, source, run->input, run->input_length, &f);
+    if (e == ERR_NONE)
+        e = key_list_check_owner(&change->keys, s, run->account.id, &f);
+    if (e == ERR_NONE && strcmp(run->command->name, "keys replace") == 0)
+        e = account_key_each(s, run->account.id, mark_for_removal, change, &f);
+    if (e != ERR_NONE) {
+        verb_fail(run, &f);
+        return;
+    }
+    if (key_list_store(&change->keys, run, run->account.id, change->fresh, &change->added) &&
+        remove_keys(run))
+        verb_commit(run, on_committed);
+}
+
+void cmd_keys_add(struct command_run *run)
+{
+    if (verb_state(run, sizeof(struct change), change_free) != NULL)
+        verb_read(run, run->word_count > 0 ? run->words[0] : "-", on_keys_read);
+}
+
+void cmd_keys_replace(struct command_run *run)
+{
+    cmd_keys_add(run); // on_keys_read looks at the verb
+}
+
+// ---- remove
+
+struct search {
+    const char *which;
+    struct change *change;
+    unsigned total;
+};
+
+static enum err match_key(const struct account_key *key, void *arg, struct fault *f)
+{
+    struct search *search = arg;
+    search->total++;
+    if (strcmp(key->key.fingerprint, search->which) != 0 && strcmp(key->key.comment, search->which) != 0)
+        return ERR_NONE;
+    return mark_for_removal(key, search->change, f);
+}
+
+void cmd_keys_remove(struct command_run *run)
+{
+    struct change *change = verb_state(run, sizeof *change, change_free);
+    struct search search = {.which = run->words[0], .change = change};
+    struct fault f;
+    if (change == NULL)
+        return;
+    if (account_key_each(run->control->store, run->account.id, match_key, &search, &f) != ERR_NONE)
+        verb_fail(run, &f);
+    else if (change->remove.count == 0)
+        verb_failf(run, ERR_NOTFOUND, "%s has no key \"%.100s\"; see: %s keys list %s", run->user,
+                   search.which, verb_program(run), run->user);
+    else if (change->remove.count > 1)
+        verb_failf(run, ERR_CONFLICT,
+                   "%zu keys of %s have the comment \"%.100s\"; name one by its fingerprint",
+                   change->remove.count, run->user, search.which);
+    else if (search.total == 1 && !verb_flag(run, "force"))
+        verb_failf(run, ERR_CONFLICT,
+                   "this is the last key of %s, who could not log in any more; add another first, or "
+                   "say --force",
+                   run->user);
+    else if (remove_keys(run))
+        verb_commit(run, on_committed);
+}

@@ -1,0 +1,144 @@
+// Help, made from the table: the overview, a noun's verbs, one verb.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "control/command_run.h"
+#include "control/table.h"
+
+static void print_table(struct command_run *run, struct table *t)
+{
+    char *text = table_text(t);
+    if (text != NULL)
+        verb_out_text(run, text);
+    free(text);
+    table_free(t);
+}
+
+// Verbs the caller's role may use; all of them, or those of one noun.
+static void list_verbs(struct command_run *run, const char *noun)
+{
+    struct table *t = table_new();
+    for (const struct command *c = command_table(); c->name != NULL; c++) {
+        size_t n = strcspn(c->name, " ");
+        if (!command_allowed(c, run->who.role, false))
+            continue;
+        if (noun != NULL && (strlen(noun) != n || strncmp(noun, c->name, n) != 0))
+            continue;
+        table_row(t, "  %s\t%s", c->name, c->help);
+    }
+    print_table(run, t);
+}
+
+static void overview(struct command_run *run)
+{
+    verb_out(run,
+             "Containarium gives every user a Linux box of their own, reached through one SSH gateway.\n\n"
+             "Usage: %s VERB [WORD...] [--option...]\n\n",
+             verb_program(run));
+    list_verbs(run, NULL);
+    verb_out(
+        run,
+        "\nEvery verb takes --json and --help. Exit status: 0 done, 1 failed, 2 usage, 3 not found,\n"
+        "4 not allowed, 5 conflict. Sizes are written 500MB 8GB (powers of ten) or 4096MiB 8GiB (of two).\n");
+    if (run->who.local)
+        verb_out(
+            run,
+            "The same verbs work over SSH (ssh ctl@GATEWAY VERB) and from elsewhere (containarium --server "
+            "HOST[:PORT] VERB).\n");
+}
+
+static void list_options(struct command_run *run, const struct command *c)
+{
+    const struct command_option *lists[] = {c->options, command_common_options()};
+    struct table *t = table_new();
+    for (size_t i = 0; i < 2; i++) {
+        for (const struct command_option *o = lists[i]; o != NULL && o->name != NULL; o++)
+            table_row(t, "  --%s%s%s\t%s%s", o->name, o->value == NULL ? "" : " ",
+                      o->value == NULL ? "" : o->value, o->help, o->repeat ? " (may be repeated)" : "");
+    }
+    verb_out(run, "\nOptions:\n");
+    print_table(run, t);
+}
+
+static void list_examples(struct command_run *run, const char *examples)
+{
+    verb_out(run, "\nExamples:\n");
+    while (*examples != '\0') {
+        size_t n = strcspn(examples, "\n");
+        verb_out(run, "  %s %.*s\n", verb_program(run), (int)n, examples);
+        examples += n + (examples[n] == '\n');
+    }
+}
+
+static void one_verb(struct command_run *run, const struct command *c)
+{
+    const char *blank = c->args[0] == '\0' ? "" : " ";
+    verb_out(run, "%s.\n\nUsage: %s %s%s%s%s\n", c->help, verb_program(run), c->name, blank, c->args,
+             c->options == NULL ? "" : " [--option...]");
+    if (c->details != NULL)
+        verb_out(run, "\n%s\n", c->details);
+    list_options(run, c);
+    if (c->examples != NULL)
+        list_examples(run, c->examples);
+    if (c->role > ROLE_USER)
+        verb_out(run, "\nNeeds the role %s.\n", role_name(c->role));
+    else if (c->account == ACCOUNT_REQUIRED)
+        verb_out(run, "\nOn your own account USER may be left out; on another's it needs the role %s.\n",
+                 role_name(c->others));
+    else if (c->others > ROLE_USER && c->account != ACCOUNT_NONE)
+        verb_out(run, "\nOn accounts other than your own it needs the role %s.\n", role_name(c->others));
+}
+
+static json_t *options_json(const struct command *c)
+{
+    json_t *list = json_array();
+    for (const struct command_option *o = c->options; o != NULL && o->name != NULL; o++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s}", "name", o->name, "value",
+                                              o->value == NULL ? "" : o->value, "repeat", o->repeat, "help",
+                                              o->help));
+    return list;
+}
+
+json_t *command_help_json(void)
+{
+    json_t *list = json_array();
+    for (const struct command *c = command_table(); c->name != NULL; c++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "name", c->name, "args",
+                                              c->args, "help", c->help, "role", role_name(c->role), "others",
+                                              role_name(c->others), "options", options_json(c)));
+    return json_pack("{s:o}", "commands", list);
+}
+
+void command_help(struct command_run *run, const char *const *words, size_t count)
+{
+    char name[64];
+    bool noun = false;
+    snprintf(name, sizeof name, "%s%s%s", count > 0 ? words[0] : "", count > 1 ? " " : "",
+             count > 1 ? words[1] : "");
+    if (run->json) {
+        verb_result(run, command_help_json());
+        verb_done(run);
+        return;
+    }
+    if (count == 0) {
+        overview(run);
+        verb_done(run);
+        return;
+    }
+    for (const struct command *c = command_table(); c->name != NULL; c++) {
+        if (strcmp(c->name, name) == 0) {
+            one_verb(run, c);
+            verb_done(run);
+            return;
+        }
+        noun = noun || (strncmp(c->name, name, strlen(name)) == 0 && c->name[strlen(name)] == ' ');
+    }
+    if (noun) {
+        verb_out(run, "Usage: %s %s VERB\n\n", verb_program(run), name);
+        list_verbs(run, name);
+        verb_done(run);
+        return;
+    }
+    verb_failf(run, ERR_NOTFOUND, "no such verb: %s; see: %s help", name, verb_program(run));
+}

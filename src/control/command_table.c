@@ -1,0 +1,123 @@
+// The table: every verb there is. The permission stands in the row.
+#include "control/cmd.h"
+#include "control/command.h"
+
+#define END                                                                                                  \
+    {                                                                                                        \
+        NULL, NULL, false, NULL                                                                              \
+    }
+
+static const struct command_option create_options[] = {
+    {"ssh-key", "FILE|-", true, "public key file; - reads standard input"},
+    {"role", "user|operator|admin", false, "what the account may do at the console; user unless said"},
+    {"disk-quota", "SIZE", false, "size of the box's disk, e.g. 50GB"},
+    {"cpu", "N|LIST", false, "4 = that many cores; 0-3, 2-4 or 0,2 = pinned to those cores"},
+    {"memory", "SIZE", false, "memory limit, e.g. 4GB"},
+    {"image", "NAME", false, "box image"},
+    {"autostart", NULL, false, "start the box with the host"},
+    {"no-autostart", NULL, false, "leave the box asleep until somebody connects"},
+    {"lazy", NULL, false, "make the account only; the box is made at the first login"},
+    {"static", "ADDRESS[:PORT]", false, "use an existing machine as the box, by its IP address"},
+    {"host-key", "FILE|-", false, "its SSH host key, a .pub file or ssh-keyscan's output"},
+    {"verbose", NULL, false, "-v: also print what was decided"},
+    END,
+};
+
+static const struct command_option delete_options[] = {
+    {"force", NULL, false, "do not ask"},
+    {"backup", NULL, false, "not yet"},
+    END,
+};
+
+static const struct command_option force_options[] = {
+    {"force", NULL, false, "also when no key is left"},
+    END,
+};
+
+static const struct command_option export_options[] = {
+    {"jump-ip", "HOST", false, "the gateway's address or name, as the user reaches it"},
+    {"port", "PORT", false, "the gateway's port"},
+    {"key", "PATH", false, "the user's private key, for IdentityFile"},
+    {"output", "FILE", false, "write the text there instead of printing it"},
+    {"known-hosts", "FILE", false, "also write a known_hosts file, for clients older than OpenSSH 8.5"},
+    END,
+};
+
+static const struct command_option audit_options[] = {
+    {"user", "NAME", false, "only what concerns this user"},
+    {"ip", "ADDRESS", false, "only what came from this address"},
+    {"event", "EVENT", false, "only this kind, e.g. login, refused, key-added"},
+    {"since", "TIME", false, "2025-01-01, 2025-01-01T10:00:00Z, today, yesterday, 1h, 30m, 7d"},
+    {"until", "TIME", false, "ditto"},
+    {"limit", "N", false, "the newest N records; 0 = all. 100 unless said, all for jsonl and csv"},
+    {"format", "table|jsonl|csv", false, "table unless said"},
+    END,
+};
+
+static const struct command table[] = {
+    {"create", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NEW, true, "USER --ssh-key FILE", 1, 1, create_options,
+     "Make a user and their box",
+     "Safe to repeat: with the same key it completes what is missing and prints the same details.",
+     "create alice --ssh-key alice.pub\ncreate alice --ssh-key - --lazy < alice.pub\n"
+     "create bob --ssh-key bob.pub --cpu 4 --memory 8GB --disk-quota 50GB",
+     cmd_create},
+    {"list", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
+     "List all users and their boxes", NULL, "list\nlist --json", cmd_list},
+    {"info", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, NULL,
+     "Show one box: state, limits, use, keys, sessions", NULL, "info alice", cmd_info},
+    {"delete", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER", 1, 1, delete_options,
+     "Delete a user, their box and all its data",
+     "Live sessions end, keys and box go; the audit trail stays.", "delete alice\ndelete alice --force",
+     cmd_delete},
+    {"start", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL, "Start a box, or wake it",
+     NULL, "start alice", cmd_start},
+    {"stop", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL, "Shut a box down",
+     "Processes end, the disk stays. The next login starts it again.", "stop alice", cmd_stop},
+    {"restart", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL,
+     "Shut a box down and start it", NULL, "restart alice", cmd_restart},
+    {"freeze", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL,
+     "Freeze a box: processes pause where they are", "The next login wakes it within milliseconds.",
+     "freeze alice", cmd_freeze},
+    {"autostart", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER on|off", 2, 2, NULL,
+     "Say whether a box starts with the host", NULL, "autostart alice off", cmd_autostart},
+    {"keys list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, NULL,
+     "List a user's SSH keys", NULL, "keys list alice", cmd_keys_list},
+    {"keys add", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-]", 1, 2, NULL,
+     "Let one more SSH key in",
+     "Without a file, or with -, the key is read from standard input. Other keys stay.",
+     "keys add alice laptop.pub\nkeys add alice < laptop.pub", cmd_keys_add},
+    {"keys remove", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER FINGERPRINT|COMMENT", 2, 2,
+     force_options, "Shut one SSH key out", "Sessions that came in with it end at once.",
+     "keys remove alice SHA256:aTz6Jm...\nkeys remove alice alice@old-laptop", cmd_keys_remove},
+    {"keys replace", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-]", 1, 2, NULL,
+     "Let exactly these SSH keys in, and no others", NULL, "keys replace alice new.pub", cmd_keys_replace},
+    {"export", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, export_options,
+     "Print an ssh_config for a user, host keys included",
+     "Append it to ~/.ssh/config, or Include it; then `ssh USER-dev` asks no questions.",
+     "export alice --jump-ip 203.0.113.5 >> ~/.ssh/config\nexport alice --key ~/.ssh/id_ed25519 --output "
+     "alice.conf",
+     cmd_export},
+    {"sessions list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_OPTIONAL, false, "[USER]", 0, 1, NULL,
+     "List live connections", NULL, "sessions list", cmd_sessions_list},
+    {"audit", ROLE_USER, ROLE_OPERATOR, ACCOUNT_OPTION, false, "", 0, 0, audit_options,
+     "Show who did what, when and from where", NULL,
+     "audit --user alice --since today\naudit --event auth-failed --since 1h\naudit --since 2025-01-01 "
+     "--format csv",
+     cmd_audit},
+    {"audit verify", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
+     "Check that the audit trail is whole", NULL, "audit verify", cmd_audit_verify},
+    {"config show", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
+     "Print the configuration in force", NULL, "config show", cmd_config_show},
+    {"whoami", ROLE_USER, ROLE_USER, ACCOUNT_NONE, false, "", 0, 0, NULL, "Say who you are here", NULL,
+     "whoami", cmd_whoami},
+    {"version", ROLE_USER, ROLE_USER, ACCOUNT_NONE, false, "", 0, 0, NULL, "Print the version", NULL,
+     "version", cmd_version},
+    {"help", ROLE_USER, ROLE_USER, ACCOUNT_NONE, false, "[VERB]", 0, 2, NULL,
+     "Explain the verbs, or one of them", NULL, "help create\nhelp keys", cmd_help},
+    {NULL, ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, false, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},
+};
+
+const struct command *command_table(void)
+{
+    return table;
+}

@@ -1,0 +1,27 @@
+// What the control plane's parts share: one struct, made in main.c, passed to everybody, never global.
+#ifndef CONTROL_CONTROL_H
+#define CONTROL_CONTROL_H
+
+#include <event2/event.h>
+
+#include "base/config.h"
+#include "base/fault.h"
+#include "provision/provision.h"
+#include "store/account.h"
+#include "store/audit.h"
+#include "store/box.h"
+#include "store/session.h"
+#include "store/store.h"
+
+struct control {
+    struct event_base *base;
+    const struct config *config;
+    struct store *store;
+    struct provision *provision;
+    struct writer *writer;          // group commit, see control/writer.h
+    struct gateway_server *gateway; // links to connection processes, see control/gateway_link.h
+    struct admin_server *admin;     // control.sock, see control/admin_socket.h
+    struct box_flows *flows;        // see control/box_flow.h
+};
+
+#endif

@@ -1,0 +1,129 @@
+// Owns nothing; turns rows into words.
+#include "control/describe.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/units.h"
+
+enum box_state describe_state(const struct box_row *row, const struct box_result *result)
+{
+    if (row->driver == BOX_DRIVER_INCUS && row->phase == BOX_ABSENT)
+        return BOX_STATE_ABSENT;
+    return result == NULL || result->code != ERR_NONE ? BOX_STATE_UNKNOWN : result->state;
+}
+
+const char *describe_state_name(const struct box_row *row, enum box_state state)
+{
+    if (row->phase == BOX_DELETING)
+        return "Deleting";
+    switch (state) {
+    case BOX_STATE_UNKNOWN:
+        return row->driver == BOX_DRIVER_STATIC ? "Static" : "?";
+    case BOX_STATE_ABSENT:
+        return "-";
+    case BOX_STATE_STOPPED:
+        return "Stopped";
+    case BOX_STATE_FROZEN:
+        return "Frozen";
+    case BOX_STATE_RUNNING:
+        return "Running";
+    case BOX_STATE_ERROR:
+        return "Error";
+    }
+    return "?";
+}
+
+const char *describe_cpu(const char *cpu, char *out, size_t out_size)
+{
+    unsigned count = 0;
+    bool pinned = false;
+    if (cpu_parse(cpu, &count, &pinned, NULL) != ERR_NONE)
+        snprintf(out, out_size, "%s", cpu);
+    else if (pinned)
+        snprintf(out, out_size, "cores %s (pinned)", cpu);
+    else
+        snprintf(out, out_size, "%u core%s", count, count == 1 ? "" : "s");
+    return out;
+}
+
+void describe_ssh(struct command_run *run, const struct box_row *row)
+{
+    const struct config *config = run->control->config;
+    const char *host = config->public_host[0] == '\0' ? "GATEWAY" : config->public_host;
+    unsigned port = (unsigned)config->public_port;
+    char jump[24] = "", direct[24] = "";
+    bool ipv6 = strchr(host, ':') != NULL;
+    if (port != 22) {
+        snprintf(direct, sizeof direct, " -p %u", port);
+        snprintf(jump, sizeof jump, ":%u", port);
+    }
+    verb_out(run, "\nSSH Access:\n");
+    verb_out(run, "  ssh%s %s@%s\n", direct, row->user, host);
+    verb_out(run, "  ssh -J %s@%s%s%s%s %s@%s\n", row->user, ipv6 ? "[" : "", host, ipv6 ? "]" : "", jump,
+             row->user, row->name);
+    verb_out(run, "  ssh %s-dev    # with the output of: %s export %s%s in ~/.ssh/config\n", row->user,
+             verb_program(run), row->user, config->public_host[0] == '\0' ? " --jump-ip GATEWAY" : "");
+}
+
+json_t *describe_time(time_t t)
+{
+    char text[32];
+    return t == 0 ? json_null() : json_string(when_format(t, text, sizeof text));
+}
+
+static enum err add_key(const struct account_key *key, void *arg, struct fault *f)
+{
+    json_t *one = json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "type", key->key.type, "fingerprint",
+                            key->key.fingerprint, "comment", key->key.comment, "bits", (int)key->key.bits,
+                            "added", describe_time(key->added), "last_used", describe_time(key->last_used));
+    if (one == NULL || json_array_append_new(arg, one) != 0)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    return ERR_NONE;
+}
+
+json_t *describe_keys(struct store *s, int64_t account_id)
+{
+    json_t *list = json_array();
+    struct fault f;
+    if (list != NULL && account_key_each(s, account_id, add_key, list, &f) != ERR_NONE) {
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
+static json_t *usage_json(const struct box_usage *usage)
+{
+    if (usage == NULL || usage->started_at == 0)
+        return json_null();
+    return json_pack("{s:I, s:I, s:I, s:i, s:I}", "memory", (json_int_t)usage->memory, "disk",
+                     (json_int_t)usage->disk, "cpu_ns", (json_int_t)usage->cpu_ns, "processes",
+                     (int)usage->processes, "started_at", (json_int_t)usage->started_at);
+}
+
+json_t *describe_json(const struct account *account, const struct box_row *row, enum box_state state,
+                      const struct box_usage *usage)
+{
+    const char *word = describe_state_name(row, state);
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:b, s:o, s:o, s:o}", //
+                     "user", account->name,                                                              //
+                     "role", role_name(account->role),                                                   //
+                     "box", row->name,                                                                   //
+                     "state",
+                     strcmp(word, "?") == 0   ? "unknown"
+                     : strcmp(word, "-") == 0 ? "absent"
+                                              : word,                  //
+                     "driver", box_driver_name(row->driver),           //
+                     "phase", box_phase_name(row->phase),              //
+                     "address", row->address,                          //
+                     "port", (int)row->port,                           //
+                     "image", row->image,                              //
+                     "cpu", row->cpu,                                  //
+                     "memory", (json_int_t)row->memory,                //
+                     "disk", (json_int_t)row->disk,                    //
+                     "autostart", row->autostart,                      //
+                     "created", describe_time(row->created),           //
+                     "last_login", describe_time(account->last_login), //
+                     "usage", usage_json(usage));
+}

@@ -1,0 +1,30 @@
+// One box in words and in JSON, the same wherever it is shown.
+#ifndef CONTROL_DESCRIBE_H
+#define CONTROL_DESCRIBE_H
+
+#include <jansson.h>
+
+#include "control/command_run.h"
+
+// "running": what Incus says; UNKNOWN when it could not be asked, or what the phase tells when it need not
+// be.
+enum box_state describe_state(const struct box_row *row, const struct box_result *result);
+// "Running", "Stopped", "-" (not made yet), "?" (Incus does not answer), "Static".
+const char *describe_state_name(const struct box_row *row, enum box_state state);
+
+// "2 cores", "cores 0-3 (pinned)". Returns out.
+const char *describe_cpu(const char *cpu, char *out, size_t out_size);
+
+// What create and info print as "ssh ..." lines: each malloc'd by the callee into out.
+void describe_ssh(struct command_run *run, const struct box_row *row);
+
+// {"user","box","state","address",...}; usage may be NULL. NULL when out of memory.
+json_t *describe_json(const struct account *account, const struct box_row *row, enum box_state state,
+                      const struct box_usage *usage);
+// The keys of an account as a JSON array.
+json_t *describe_keys(struct store *s, int64_t account_id);
+
+// Time as text, JSON null if 0.
+json_t *describe_time(time_t t);
+
+#endif

@@ -1,0 +1,211 @@
+// Who may log in: key offers, signed logins and live sessions that come back after our restart. Everything
+// that is not a yes is one and the same no; a yes is on disk before it is said.
+#include <stdio.h>
+#include <string.h>
+
+#include <openssl/rand.h>
+
+#include "base/log.h"
+#include "control/box_flow.h"
+#include "control/gateway_connection.h"
+#include "control/writer.h"
+
+// sshd's own words, for the tools that know them. A login name is the client's invention: what is no name is
+// not repeated as one, a blank in it could pass for the words that follow.
+static void say_as_sshd(const struct connection *c, const char *verdict, const char *login,
+                        const char *fingerprint)
+{
+    char name[sizeof((struct message *)0)->login];
+    size_t n = 0;
+    for (; login[n] != '\0' && n + 1 < sizeof name; n++)
+        name[n] = strchr(" \"'\\:", login[n]) != NULL ? '?' : login[n];
+    name[n] = '\0';
+    log_words("%s publickey for %s from %s port %u ssh2: %s", verdict, name, c->host, c->port, fingerprint);
+}
+
+static void audit_auth_failed(struct connection *c, const char *login, const char *fingerprint,
+                              const char *reason)
+{
+    struct fault f;
+    struct audit_record record = {
+        .event = AUDIT_AUTH_FAILED,
+        .user = login,
+        .fingerprint = fingerprint,
+        .address = c->address,
+        .reason = reason,
+    };
+    writer_audit(c->server->control->writer, &record, &f); // logged there; the refusal stands either way
+    log_event(LOG_LEVEL_INFO, "auth_failed", "login=%s from=%s key=%s reason=%s", log_quote(login),
+              c->address, fingerprint, log_quote(reason));
+    say_as_sshd(c, "Failed", login, fingerprint);
+}
+
+static void send_welcome(struct connection *c, uint64_t id)
+{
+    struct message m = {.type = MESSAGE_WELCOME, .id = id, .console = c->console};
+    snprintf(m.token, sizeof m.token, "%s", c->session.token);
+    snprintf(m.user, sizeof m.user, "%s", c->account.name);
+    connection_send(c, &m, NULL, 0);
+}
+
+// Whose key is this, if `login` may be it? Everything that is not a yes is one and the same no.
+static enum err who_is(struct connection *c, const struct message *m, struct account *account,
+                       struct account_key *key, struct fault *f)
+{
+    struct pubkey pubkey;
+    enum login_kind kind = name_login_kind(m->login);
+    enum err e = pubkey_from_base64(m->key, &pubkey, f);
+    if (e != ERR_NONE)
+        return e;
+    snprintf(key->key.fingerprint, sizeof key->key.fingerprint, "%s", pubkey.fingerprint);
+    e = account_key_find(c->server->control->store, pubkey.fingerprint, account, key, f);
+    if (e != ERR_NONE) {
+        snprintf(key->key.fingerprint, sizeof key->key.fingerprint, "%s", pubkey.fingerprint);
+        return e;
+    }
+    if (kind == LOGIN_CONSOLE || (kind == LOGIN_USER && strcmp(account->name, m->login) == 0))
+        return ERR_NONE;
+    return fault_set(f, ERR_DENIED, "this key belongs to somebody else");
+}
+
+void login_on_key(struct connection *c, const struct message *m)
+{
+    struct fault f = {.text = ""};
+    struct account account;
+    struct account_key key = {.id = 0};
+    enum err e = who_is(c, m, &account, &key, &f);
+    if (e == ERR_NONE) {
+        struct message answer = {.type = MESSAGE_KEY_OK, .id = m->id};
+        connection_send(c, &answer, NULL, 0);
+        return;
+    }
+    audit_auth_failed(c, m->login, key.key.fingerprint, f.text);
+    connection_refuse(c, m->id, ERR_DENIED, "");
+}
+
+void login_on_auth_failed(struct connection *c, const struct message *m)
+{
+    struct pubkey pubkey;
+    const char *fingerprint = "";
+    if (pubkey_from_base64(m->key, &pubkey, NULL) == ERR_NONE)
+        fingerprint = pubkey.fingerprint;
+    audit_auth_failed(c, m->login, fingerprint, m->text);
+}
+
+// The box is woken while the client is still busy with its next round trips.
+static void wake_ahead(struct connection *c)
+{
+    struct control *control = c->server->control;
+    struct box_row row;
+    if (!c->console && box_get(control->store, c->account.id, &row, NULL) == ERR_NONE)
+        (void)box_flow_submit(control, BOX_OP_ENSURE, c->account.id, c->account.name, NULL, NULL, NULL);
+}
+
+static void on_login_committed(void *arg, enum err code, const struct fault *f)
+{
+    struct connection *c = arg;
+    if (code != ERR_NONE) {
+        char text[480];
+        snprintf(text, sizeof text, "this login cannot be recorded: %.300s", f->text);
+        connection_refuse(c, c->answer_id, code, text);
+        return;
+    }
+    c->stage = STAGE_AUTHENTICATED;
+    log_event(LOG_LEVEL_INFO, "login", "login=%s from=%s user=%s session=%lld key=%s", c->session.login,
+              c->address, c->account.name, (long long)c->session.id, c->session.fingerprint);
+    say_as_sshd(c, "Accepted", c->session.login, c->session.fingerprint);
+    send_welcome(c, c->answer_id);
+    wake_ahead(c);
+}
+
+static enum err new_token(char *token, size_t size, struct fault *f)
+{
+    unsigned char raw[20];
+    if (RAND_bytes(raw, sizeof raw) != 1)
+        return fault_set(f, ERR_FAILED, "no random numbers");
+    for (size_t i = 0; i < sizeof raw && i * 2 + 2 < size; i++)
+        snprintf(token + i * 2, 3, "%02x", raw[i]);
+    return ERR_NONE;
+}
+
+static enum err record_login(struct connection *c, const struct message *m, const struct account_key *key,
+                             struct fault *f)
+{
+    struct control *control = c->server->control;
+    time_t now = time(NULL);
+    struct session_row *row = &c->session;
+    *row = (struct session_row){.account_id = c->account.id, .started = now};
+    snprintf(row->user, sizeof row->user, "%s", c->account.name);
+    snprintf(row->login, sizeof row->login, "%s", m->login);
+    snprintf(row->fingerprint, sizeof row->fingerprint, "%s", key->key.fingerprint);
+    snprintf(row->address, sizeof row->address, "%.63s", c->address);
+    enum err e = new_token(row->token, sizeof row->token, f);
+    if (e == ERR_NONE)
+        e = session_open(control->store, row, f);
+    if (e == ERR_NONE)
+        e = account_touch_login(control->store, c->account.id, now, f);
+    if (e == ERR_NONE)
+        e = account_key_touch(control->store, key->id, now, f);
+    if (e != ERR_NONE)
+        return e;
+    struct audit_record record = {
+        .event = AUDIT_LOGIN,
+        .user = c->account.name,
+        .fingerprint = row->fingerprint,
+        .address = c->address,
+        .session = row->id,
+        .target = row->login,
+        .reason = m->client,
+    };
+    return writer_audit(control->writer, &record, f);
+}
+
+void login_on_login(struct connection *c, const struct message *m)
+{
+    struct fault f = {.text = ""};
+    struct account_key key = {.id = 0};
+    enum err e = c->answer_id != 0 ? fault_set(&f, ERR_PROTOCOL, "a second login on one connection")
+                                   : who_is(c, m, &c->account, &key, &f);
+    if (e != ERR_NONE) {
+        audit_auth_failed(c, m->login, key.key.fingerprint, f.text);
+        connection_refuse(c, m->id, ERR_DENIED, "");
+        return;
+    }
+    c->console = name_login_kind(m->login) == LOGIN_CONSOLE;
+    e = record_login(c, m, &key, &f);
+    if (e != ERR_NONE) {
+        f.code = e;
+        writer_abandon(c->server->control->writer, &f);
+        char text[480];
+        snprintf(text, sizeof text, "this login cannot be recorded: %.300s", f.text);
+        connection_refuse(c, m->id, e, text);
+        return;
+    }
+    c->answer_id = m->id;
+    writer_after_commit(c->server->control->writer, c, on_login_committed, c);
+}
+
+void login_on_attach(struct connection *c, const struct message *m)
+{
+    struct control *control = c->server->control;
+    struct fault f = {.text = ""};
+    struct account_key key;
+    enum err e = m->version != MESSAGE_VERSION
+                     ? ERR_PROTOCOL
+                     : session_find_token(control->store, m->token, &c->session, &f);
+    if (e == ERR_NONE) // the key may have been removed while nobody could cut the session
+        e = account_key_find(control->store, c->session.fingerprint, &c->account, &key, &f);
+    if (e != ERR_NONE || c->session.ended != 0 || c->account.id != c->session.account_id) {
+        log_event(LOG_LEVEL_WARN, "attach_refused", "error=%s", log_quote(f.text));
+        connection_refuse(c, m->id, ERR_DENIED, "this session has ended");
+        return;
+    }
+    event_del(c->hello_timer);
+    c->console = name_login_kind(c->session.login) == LOGIN_CONSOLE;
+    c->channels = c->session.channels;
+    snprintf(c->address, sizeof c->address, "%s", c->session.address);
+    c->stage = STAGE_AUTHENTICATED;
+    log_event(LOG_LEVEL_INFO, "attached", "user=%s from=%s session=%lld", c->account.name, c->address,
+              (long long)c->session.id);
+    send_welcome(c, m->id);
+}

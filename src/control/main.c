@@ -1,0 +1,225 @@
+// containariumd: reads the configuration, opens the store, then one loop until SIGTERM.
+#include <errno.h>
+#include <getopt.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/notify.h"
+#include "control/admin_socket.h"
+#include "control/box_flow.h"
+#include "control/control.h"
+#include "control/gateway_link.h"
+#include "control/writer.h"
+
+struct options {
+    const char *config;
+    bool check, dump, dump_mdoc;
+};
+
+static const char usage[] =
+    "usage: containariumd [--config FILE] [--check | --dump | --dump-mdoc | --version | --help]\n"
+    "  --config FILE  configuration, default " CONFIG_DEFAULT_FILE "\n"
+    "  --check        read the configuration, report every error, exit\n"
+    "  --dump         print the configuration in force as a file, with help, exit\n"
+    "  --dump-mdoc    print the option table for the manual page, exit\n";
+
+static int parse_arguments(int argc, char **argv, struct options *o)
+{
+    static const struct option longs[] = {
+        {"config", required_argument, NULL, 'c'},
+        {"check", no_argument, NULL, 'k'},
+        {"dump", no_argument, NULL, 'd'},
+        {"dump-mdoc", no_argument, NULL, 'm'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+    while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+        switch (c) {
+        case 'c':
+            o->config = optarg;
+            break;
+        case 'k':
+            o->check = true;
+            break;
+        case 'd':
+            o->dump = true;
+            break;
+        case 'm':
+            o->dump_mdoc = true;
+            break;
+        case 'V':
+            puts("containariumd " CONTAINARIUM_VERSION);
+            exit(0);
+        case 'h':
+            fputs(usage, stdout);
+            exit(0);
+        default:
+            fputs(usage, stderr);
+            return -1;
+        }
+    }
+    if (optind != argc) {
+        fprintf(stderr, "containariumd: unexpected argument \"%s\"\n%s", argv[optind], usage);
+        return -1;
+    }
+    return 0;
+}
+
+struct daemon {
+    struct control control;
+    const char *config_path;
+    bool again; // start anew instead of ending
+};
+
+// SIGHUP starts this program anew with the new configuration: live connections come back by themselves, so
+// that there is no half-reloaded state. A configuration with errors is reported and the old one stays in
+// force.
+static void on_signal(evutil_socket_t signum, short what, void *arg)
+{
+    struct daemon *d = arg;
+    (void)what;
+    if (signum == SIGHUP) {
+        static struct config fresh; // large, and only looked at
+        struct fault f;
+        if (config_load(&fresh, d->config_path, stderr, &f) != ERR_NONE) {
+            log_event(LOG_LEVEL_ERROR, "reload_refused", "error=%s", log_quote(f.text));
+            return;
+        }
+        d->again = true;
+    }
+    log_event(LOG_LEVEL_INFO, d->again ? "start_anew" : "stopping", "signal=%d", (int)signum);
+    event_base_loopexit(d->control.base, NULL);
+}
+
+static enum err open_store(struct control *c, struct fault *f)
+{
+    char path[CONFIG_TEXT + 32];
+    if (mkdir(c->config->state_dir, 0700) != 0 && errno != EEXIST)
+        return fault_errno(f, ERR_IO, "cannot make the state directory %s", c->config->state_dir);
+    if (mkdir(c->config->run_dir, 0755) != 0 && errno != EEXIST)
+        return fault_errno(f, ERR_IO, "cannot make the run directory %s", c->config->run_dir);
+    snprintf(path, sizeof path, "%s/containarium.db", c->config->state_dir);
+    return store_open(path, &c->store, f);
+}
+
+static enum err control_start(struct control *c, struct fault *f)
+{
+    enum err e = open_store(c, f);
+    if (e != ERR_NONE)
+        return e;
+    c->base = event_base_new();
+    if (c->base == NULL)
+        return fault_set(f, ERR_MEMORY, "cannot make an event loop");
+    c->writer = writer_new(c);
+    c->flows = box_flows_new(c);
+    if (c->writer == NULL || c->flows == NULL)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    e = provision_new(c->base, c->config, &c->provision, f);
+    if (e == ERR_NONE)
+        e = gateway_server_new(c, &c->gateway, f);
+    if (e == ERR_NONE)
+        e = admin_server_new(c, &c->admin, f);
+    return e;
+}
+
+static void control_stop(struct control *c)
+{
+    admin_server_free(c->admin);
+    gateway_server_free(c->gateway);
+    if (c->provision != NULL)
+        provision_free(c->provision);
+    box_flows_free(c->flows);
+    writer_free(c->writer);
+    store_close(c->store);
+    if (c->base != NULL)
+        event_base_free(c->base);
+}
+
+static enum err add_signals(struct daemon *d, struct event **events, struct fault *f)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < 3; i++) {
+        events[i] = evsignal_new(d->control.base, signals[i], on_signal, d);
+        if (events[i] == NULL || event_add(events[i], NULL) != 0)
+            return fault_set(f, ERR_MEMORY, "out of memory");
+    }
+    return ERR_NONE;
+}
+
+static int run(struct daemon *d, char **argv)
+{
+    struct control *c = &d->control;
+    struct fault f = {.code = ERR_NONE};
+    struct event *signals[3] = {NULL};
+    int status = 1;
+    enum err e = control_start(c, &f);
+    if (e == ERR_NONE)
+        e = add_signals(d, signals, &f);
+    if (e == ERR_NONE) {
+        log_event(LOG_LEVEL_INFO, "ready", "state_dir=%s run_dir=%s schema=%d", c->config->state_dir,
+                  c->config->run_dir, store_schema_version(c->store));
+        notify_ready();
+        status = event_base_dispatch(c->base) < 0 ? 1 : 0;
+    } else {
+        log_event(LOG_LEVEL_ERROR, "start_failed", "error=%s", log_quote(f.text));
+        fprintf(stderr, "containariumd: %s\n", f.text);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        if (signals[i] != NULL)
+            event_free(signals[i]);
+    }
+    control_stop(c);
+    if (d->again) {
+        execv("/proc/self/exe", argv);
+        log_event(LOG_LEVEL_ERROR, "exec_failed", "error=%s", strerror(errno));
+        status = 1;
+    }
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static struct config config;
+    struct options o = {.config = CONFIG_DEFAULT_FILE};
+    struct fault f;
+    enum log_level level = LOG_LEVEL_INFO;
+    if (parse_arguments(argc, argv, &o) != 0)
+        return 2;
+    if (o.dump_mdoc) {
+        config_dump_mdoc(stdout);
+        return 0;
+    }
+    if (o.dump && strcmp(o.config, CONFIG_DEFAULT_FILE) == 0 && access(o.config, F_OK) != 0) {
+        config_defaults(&config); // before the first file is written, this is how to write it
+    } else if (config_load(&config, o.config, stderr, &f) != ERR_NONE) {
+        if (f.code != ERR_INVALID)
+            fprintf(stderr, "containariumd: %s\n", f.text);
+        return 2;
+    }
+    if (o.dump)
+        config_dump(&config, stdout);
+    if (o.check || o.dump)
+        return 0;
+    (void)log_level_parse(config.log_level, &level);
+    log_setup("containariumd", level);
+    if (geteuid() == 0)
+        log_event(LOG_LEVEL_WARN, "running_as_root", "advice=%s",
+                  log_quote("run it as its own user, see containariumd(8)"));
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        log_event(LOG_LEVEL_WARN, "no_new_privs", "error=%s", strerror(errno));
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); // boxes' keys are in memory
+    signal(SIGPIPE, SIG_IGN);
+    umask(077);
+    struct daemon d = {.control = {.config = &config}, .config_path = o.config};
+    return run(&d, argv);
+}
