@@ -1,0 +1,233 @@
+// Owns one conversation with the command table.
+#include "gateway/console.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <event2/buffer.h>
+#include <jansson.h>
+
+#include "gateway/words.h"
+#include "wire/frame.h"
+#include "wire/link.h"
+
+#define OUTPUT_MAX (1u << 20) // waiting for the client before the control plane is told to wait
+
+struct output {
+    struct evbuffer *out, *error;
+};
+
+struct console {
+    struct link *link;
+    struct chan *chan;
+    struct output output;
+    bool tty, wants_input, input_ended, exited;
+    int status;
+    void (*wake)(void *arg);
+    void *arg;
+};
+
+static void add_output(struct console *c, struct evbuffer *to, const char *data, size_t length)
+{
+    if (!c->tty) {
+        evbuffer_add(to, data, length);
+    } else { // a terminal in raw mode needs its carriage returns
+        for (size_t i = 0; i < length; i++) {
+            if (data[i] == '\n')
+                evbuffer_add(to, "\r", 1);
+            evbuffer_add(to, data + i, 1);
+        }
+    }
+    if (evbuffer_get_length(c->output.out) + evbuffer_get_length(c->output.error) > OUTPUT_MAX)
+        link_set_reading(c->link, false);
+}
+
+static void finish(struct console *c, int status)
+{
+    c->exited = true;
+    c->status = status;
+}
+
+// There is no file of the caller to read or write on this side: say what works instead.
+static void on_file_request(struct console *c, char type)
+{
+    static const char no[] =
+        "E"
+        "this file is on your own machine: pass its content on stdin and give `-` as its name";
+    char answer[sizeof no + 1];
+    answer[0] = FRAME_FILE;
+    memcpy(answer + 1, no, sizeof no - 1);
+    if (type == FRAME_READ && link_send(c->link, answer, sizeof no, NULL, 0) != ERR_NONE)
+        finish(c, 1);
+}
+
+static void on_packet(void *arg, const char *data, size_t length, const int *fds, size_t fd_count)
+{
+    struct console *c = arg;
+    char number[12];
+    for (size_t i = 0; i < fd_count; i++)
+        close(fds[i]);
+    c->wake(c->arg);
+    switch (data[0]) {
+    case FRAME_OUT:
+        add_output(c, c->output.out, data + 1, length - 1);
+        return;
+    case FRAME_ERR:
+        add_output(c, c->output.error, data + 1, length - 1);
+        return;
+    case FRAME_WANT:
+        c->wants_input = true;
+        return;
+    case FRAME_READ:
+    case FRAME_SAVE:
+        on_file_request(c, data[0]);
+        return;
+    case FRAME_EXIT:
+        snprintf(number, sizeof number, "%.*s", length - 1 > 10 ? 10 : (int)(length - 1), data + 1);
+        finish(c, (int)strtol(number, NULL, 10));
+        return;
+    default:
+        return;
+    }
+}
+
+static void on_end(void *arg, const char *reason)
+{
+    struct console *c = arg;
+    (void)reason;
+    if (!c->exited) {
+        static const char lost[] = "containarium: the control plane ended before the command did\n";
+        add_output(c, c->output.error, lost, sizeof lost - 1);
+        finish(c, 1);
+    }
+    c->wake(c->arg);
+}
+
+static bool send_run(struct console *c, const struct ask_view *start, uint32_t columns)
+{
+    char *words[WORDS_MAX];
+    size_t count = 0;
+    struct fault f;
+    const char *line = start->kind == ASK_EXEC && start->command != NULL ? start->command : "";
+    char *storage = words_split(line, words, &count, &f);
+    if (storage == NULL) {
+        add_output(c, c->output.error, f.text, strlen(f.text));
+        add_output(c, c->output.error, "\n", 1);
+        finish(c, 2);
+        return true;
+    }
+    json_t *argv = json_array();
+    for (size_t i = 0; i < count; i++) // not UTF-8: json_string gives NULL, which append refuses
+        json_array_append_new(argv, json_string(words[i]));
+    bool utf8 = json_array_size(argv) == count;
+    json_t *root = json_pack("{s:o, s:b, s:b, s:b, s:i}", "argv", argv, "tty_in", c->tty, "tty_out", c->tty,
+                             "tty_err", c->tty, "columns", (int)columns);
+    char *text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
+    size_t length = text == NULL ? 0 : strlen(text);
+    char *packet = length == 0 || length > FRAME_PAYLOAD_MAX ? NULL : malloc(length + 1);
+    bool ok = false;
+    if (packet != NULL && utf8) {
+        packet[0] = FRAME_RUN;
+        memcpy(packet + 1, text, length);
+        ok = link_send(c->link, packet, length + 1, NULL, 0) == ERR_NONE;
+    } else {
+        add_output(c, c->output.error, "the command line is too long or not UTF-8\n", 42);
+        finish(c, 2);
+        ok = true;
+    }
+    free(packet);
+    free(text);
+    json_decref(root);
+    free(storage);
+    return ok;
+}
+
+struct console *console_new(struct event_base *base, int fd, struct chan *chan, const struct ask_view *start,
+                            bool tty, uint32_t columns, void (*wake)(void *arg), void *arg)
+{
+    struct console *c = calloc(1, sizeof *c);
+    if (c == NULL) {
+        close(fd);
+        return NULL;
+    }
+    c->chan = chan;
+    c->tty = tty;
+    c->wake = wake;
+    c->arg = arg;
+    c->link = link_new(base, fd, on_packet, on_end, c);
+    c->output.out = evbuffer_new();
+    c->output.error = evbuffer_new();
+    if (c->link == NULL || c->output.out == NULL || c->output.error == NULL || !send_run(c, start, columns)) {
+        console_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+void console_free(struct console *c)
+{
+    if (c == NULL)
+        return;
+    link_free(c->link);
+    if (c->output.out != NULL)
+        evbuffer_free(c->output.out);
+    if (c->output.error != NULL)
+        evbuffer_free(c->output.error);
+    free(c);
+}
+
+static bool drain(struct console *c, struct evbuffer *from, enum chan_stream stream)
+{
+    bool moved = false;
+    for (;;) {
+        size_t length = evbuffer_get_contiguous_space(from);
+        size_t room = chan_room(c->chan);
+        if (length == 0 || room == 0)
+            return moved;
+        int n = chan_write(c->chan, stream, evbuffer_pullup(from, (ev_ssize_t)length),
+                           length < room ? length : room);
+        if (n <= 0)
+            return moved;
+        evbuffer_drain(from, (size_t)n);
+        moved = true;
+    }
+}
+
+static bool pass_input(struct console *c)
+{
+    char packet[1 + 16384];
+    bool moved = false;
+    while (c->wants_input && !c->input_ended && link_queued(c->link) < FRAME_PAYLOAD_MAX) {
+        int n = chan_read(c->chan, CHAN_STDOUT, packet + 1, sizeof packet - 1);
+        if (n <= 0 && !chan_at_eof(c->chan))
+            break;
+        c->input_ended = n <= 0;
+        packet[0] = FRAME_INPUT;
+        if (link_send(c->link, packet, 1 + (n > 0 ? (size_t)n : 0), NULL, 0) != ERR_NONE)
+            break;
+        moved = true;
+    }
+    return moved;
+}
+
+bool console_step(struct console *c)
+{
+    bool moved = pass_input(c);
+    moved = drain(c, c->output.error, CHAN_STDERR) || moved;
+    moved = drain(c, c->output.out, CHAN_STDOUT) || moved;
+    if (moved && evbuffer_get_length(c->output.out) < OUTPUT_MAX / 2)
+        link_set_reading(c->link, true);
+    return moved;
+}
+
+bool console_done(const struct console *c)
+{
+    return c->exited && evbuffer_get_length(c->output.out) == 0 && evbuffer_get_length(c->output.error) == 0;
+}
+
+int console_status(const struct console *c)
+{
+    return c->status;
+}
