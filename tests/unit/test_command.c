@@ -1,0 +1,891 @@
+// The command table: parsing, suggestions, every verb against every role, and what the verbs do to the store.
+// Incus and the gateway are played by the functions below; the store, the writer and the box flows are the
+// real ones.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "control/box_flow.h"
+#include "control/command.h"
+#include "control/gateway_link.h"
+#include "control/writer.h"
+
+static const char alice_key[] =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ3w3eQ3xkYp0m3o6m2fAj1cQmXq5m5m3o6m2fAj1cQ alice@laptop\n";
+static const char second_key[] =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ3w3eQ3xkYp0m3o6m2fAj1cQmXq5m5m3o6m2fAj1cR alice@phone\n";
+static const char bob_key[] =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ3w3eQ3xkYp0m3o6m2fAj1cQmXq5m5m3o6m2fAj1cS bob@desk\n";
+
+// ---- Incus and the gateway, played
+
+#define PENDING_MAX 16
+
+struct pending {
+    struct event *event;
+    box_done_fn done;
+    void *arg;
+    struct box_result result;
+    uint64_t ticket;
+};
+
+static struct {
+    struct event_base *base;
+    enum err answer; // what the next operations say
+    enum box_state state;
+    uint64_t tickets;
+    unsigned ops[BOX_OP_LIST + 1];
+    char keys[4096]; // of the last KEYS or ENSURE
+    struct pending pending[PENDING_MAX];
+    size_t pending_count;
+    unsigned kicks;
+    char kicked[PUBKEY_FINGERPRINT_SIZE];
+    unsigned live;
+} played;
+
+static void on_pending(evutil_socket_t fd, short what, void *arg)
+{
+    struct pending *p = arg;
+    struct box_entry entry = {.state = played.state};
+    (void)fd;
+    (void)what;
+    snprintf(entry.name, sizeof entry.name, "alice-container");
+    p->result.list = &entry;
+    p->result.list_count = p->result.code == ERR_NONE ? 1 : 0;
+    event_free(p->event);
+    p->event = NULL;
+    if (p->done != NULL)
+        p->done(p->arg, &p->result);
+}
+
+uint64_t provision_submit(struct provision *provision, enum box_op op, const struct box_spec *spec,
+                          box_progress_fn progress, box_done_fn done, void *arg)
+{
+    (void)provision;
+    struct pending *p = &played.pending[played.pending_count++ % PENDING_MAX];
+    played.ops[op]++;
+    if (spec != NULL)
+        snprintf(played.keys, sizeof played.keys, "%s", spec->authorized_keys);
+    if (op == BOX_OP_ENSURE && progress != NULL)
+        progress(arg, "Creating alice-container", 1, 5);
+    enum box_state was = played.state;
+    if (played.answer == ERR_NONE && (op == BOX_OP_ENSURE || op == BOX_OP_START))
+        played.state = BOX_STATE_RUNNING;
+    if (played.answer == ERR_NONE && op == BOX_OP_STOP)
+        played.state = BOX_STATE_STOPPED;
+    *p = (struct pending){.done = done, .arg = arg, .ticket = ++played.tickets};
+    p->result = (struct box_result){.flight = p->ticket,
+                                    .code = played.answer,
+                                    .was = was,
+                                    .state = played.state,
+                                    .created = op == BOX_OP_ENSURE && was == BOX_STATE_ABSENT};
+    if (played.answer != ERR_NONE)
+        (void)fault_set(&p->result.fault, played.answer, "Incus does not answer");
+    if (op == BOX_OP_ENSURE)
+        snprintf(p->result.hostkeys, sizeof p->result.hostkeys, "ssh-ed25519 AAAABOX\n");
+    p->event = event_new(played.base, -1, 0, on_pending, p);
+    event_active(p->event, EV_TIMEOUT, 0);
+    return p->ticket;
+}
+
+void provision_cancel(struct provision *provision, uint64_t ticket)
+{
+    (void)provision;
+    for (size_t i = 0; i < PENDING_MAX; i++) {
+        if (played.pending[i].ticket == ticket)
+            played.pending[i].done = NULL;
+    }
+}
+
+const char *box_state_name(enum box_state state)
+{
+    return state == BOX_STATE_RUNNING ? "Running" : "Stopped";
+}
+
+void gateway_each_live(struct gateway_server *g, int64_t account_id, live_session_fn each, void *arg)
+{
+    (void)g;
+    struct live_session alice = {.id = 7,
+                                 .account_id = account_id,
+                                 .user = "alice",
+                                 .login = "alice",
+                                 .fingerprint = "SHA256:x",
+                                 .address = "203.0.113.7:50122",
+                                 .started = 1700000000};
+    if (played.live > 0)
+        each(&alice, arg);
+}
+
+unsigned gateway_count_live(struct gateway_server *g, int64_t account_id)
+{
+    (void)g;
+    (void)account_id;
+    return played.live;
+}
+
+unsigned gateway_kick(struct gateway_server *g, int64_t account_id, const char *fingerprint,
+                      const char *reason)
+{
+    (void)g;
+    (void)account_id;
+    (void)reason;
+    played.kicks++;
+    snprintf(played.kicked, sizeof played.kicked, "%s", fingerprint == NULL ? "all" : fingerprint);
+    return 1;
+}
+
+// ---- a client
+
+struct client {
+    char out[65536], err[65536], read[512], saved[65536];
+    bool wants;
+    int status; // -1: not yet
+};
+
+static void to_out(void *arg, const char *data, size_t length)
+{
+    struct client *c = arg;
+    strncat(c->out, data, length);
+}
+
+static void to_err(void *arg, const char *data, size_t length)
+{
+    struct client *c = arg;
+    strncat(c->err, data, length);
+}
+
+static void to_want(void *arg)
+{
+    ((struct client *)arg)->wants = true;
+}
+
+static void to_read(void *arg, const char *path)
+{
+    snprintf(((struct client *)arg)->read, sizeof((struct client *)arg)->read, "%s", path);
+}
+
+static void to_save(void *arg, const char *path, const char *data, size_t length)
+{
+    struct client *c = arg;
+    snprintf(c->saved, sizeof c->saved, "%s:%.*s", path, (int)length, data);
+}
+
+static bool to_congested(void *arg)
+{
+    (void)arg;
+    return false;
+}
+
+static void to_exit(void *arg, int status)
+{
+    struct client *c = arg;
+    assert_int_equal(c->status, -1); // once only
+    c->status = status;
+}
+
+static const struct command_sink sink = {to_out, to_err, to_want, to_read, to_save, to_congested, to_exit};
+
+struct world {
+    struct control control;
+    struct config config;
+    char folder[64];
+    struct client client;
+    struct command_run *run;
+    bool tty;
+};
+
+static const struct identity root = {
+    .actor = "root@host", .role = ROLE_ADMIN, .address = "local", .local = true};
+
+static struct identity account_of(struct world *w, const char *name)
+{
+    struct account account;
+    struct fault f;
+    struct identity who = {.address = "203.0.113.7:50122"};
+    assert_int_equal(account_get(w->control.store, name, &account, &f), ERR_NONE);
+    who.account_id = account.id;
+    who.role = account.role;
+    snprintf(who.actor, sizeof who.actor, "%s", name);
+    return who;
+}
+
+static void begin(struct world *w, const struct identity *who, const char *line)
+{
+    static char storage[4096];
+    const char *argv[128];
+    size_t argc = 0;
+    snprintf(storage, sizeof storage, "%s", line);
+    for (char *save = NULL, *word = strtok_r(storage, " ", &save); word != NULL;
+         word = strtok_r(NULL, " ", &save))
+        argv[argc++] = word;
+    struct command_request request = {.argv = argv, .argc = argc, .tty_in = w->tty};
+    w->client = (struct client){.status = -1};
+    w->run = command_start(&w->control, who, &request, &sink, &w->client);
+    assert_non_null(w->run);
+}
+
+static void turn(struct world *w)
+{
+    for (int i = 0; i < 100 && w->client.status < 0; i++)
+        event_base_loop(w->control.base, EVLOOP_NONBLOCK);
+    for (int i = 0; i < 5; i++)
+        event_base_loop(w->control.base, EVLOOP_NONBLOCK);
+}
+
+// Runs one to its end; `input` answers stdin and files alike.
+static int do_as(struct world *w, const struct identity *who, const char *line, const char *input)
+{
+    begin(w, who, line);
+    for (int i = 0; i < 200 && w->client.status < 0; i++) {
+        bool wants = w->client.wants, reads = w->client.read[0] != '\0';
+        w->client.wants = false;
+        w->client.read[0] = '\0';
+        if (wants) {
+            command_input(w->run, input, strlen(input));
+            command_input(w->run, "", 0);
+        } else if (reads) {
+            command_file(w->run, input, strlen(input));
+            command_file(w->run, "", 0);
+        } else {
+            event_base_loop(w->control.base, i < 100 ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+        }
+    }
+    int status = w->client.status;
+    command_free(w->run);
+    w->run = NULL;
+    return status;
+}
+
+static int set_up(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    struct fault f;
+    char path[128];
+    assert_non_null(w);
+    memset(&played, 0, sizeof played);
+    played.state = BOX_STATE_ABSENT;
+    config_defaults(&w->config);
+    snprintf(w->folder, sizeof w->folder, "/tmp/test_command.XXXXXX");
+    assert_non_null(mkdtemp(w->folder));
+    snprintf(path, sizeof path, "%s/db", w->folder);
+    snprintf(w->config.host_key_dir, sizeof w->config.host_key_dir, "%s", w->folder);
+    snprintf(w->config.public_host, sizeof w->config.public_host, "gw.example.org");
+    w->control.config = &w->config;
+    w->control.base = played.base = event_base_new();
+    assert_int_equal(store_open(path, &w->control.store, &f), ERR_NONE);
+    w->control.writer = writer_new(&w->control);
+    w->control.flows = box_flows_new(&w->control);
+    *state = w;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+    char command[128];
+    box_flows_free(w->control.flows);
+    writer_free(w->control.writer);
+    store_close(w->control.store);
+    for (size_t i = 0; i < PENDING_MAX; i++) {
+        if (played.pending[i].event != NULL)
+            event_free(played.pending[i].event);
+    }
+    event_base_free(w->control.base);
+    snprintf(command, sizeof command, "rm -r %s", w->folder);
+    assert_int_equal(system(command), 0);
+    free(w);
+    return 0;
+}
+
+static void make(struct world *w, const char *options, const char *key)
+{
+    char line[256];
+    snprintf(line, sizeof line, "create %s --ssh-key -", options);
+    assert_int_equal(do_as(w, &root, line, key), 0);
+}
+
+// ---- words
+
+static void nearest_words_are_suggested(void **state)
+{
+    static const char *const names[] = {"create",   "list",        "info",      "delete",
+                                        "keys add", "keys remove", "disk-quota"};
+    static const char *const cases[][2] = {
+        {"lst", "list"},
+        {"craete", "create"},
+        {"delet", "delete"},
+        {"kyes add", "keys add"},
+        {"infos", "info"},
+        {"keys rm", NULL},
+        {"x", NULL},
+        {"", NULL},
+        {"wholly-else", NULL},
+        {"disk", "disk-quota"},
+        {"disk-qouta", "disk-quota"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *found = command_suggest(cases[i][0], names, sizeof names / sizeof *names);
+        if (cases[i][1] == NULL)
+            assert_null(found);
+        else
+            assert_string_equal(found == NULL ? "" : found, cases[i][1]);
+    }
+}
+
+static void usage_errors_say_what_to_do(void **state)
+{
+    static const struct {
+        const char *line, *says;
+    } cases[] = {
+        {"lst", "Did you mean \"list\"?"},
+        {"key list alice", "Did you mean \"keys list\"?"},
+        {"keys ad alice", "Did you mean \"keys add\"?"},
+        {"keys", "keys needs a verb"},
+        {"list --jsno", "Did you mean --json?"},
+        {"list extra", "one word too many"},
+        {"list -x", "no option -x"},
+        {"info", "something is missing: info USER"},
+        {"create alice --cpus=2 --ssh-key k", "Did you mean --cpu?"},
+        {"create alice", "--ssh-key FILE"},
+        {"create alice --ssh-key", "needs a value"},
+        {"create alice --cpu 2 --cpu 3", "given twice"},
+        {"create alice --lazy=yes", "takes no value"},
+        {"create alice --ssh-key k --memory 2", "8GiB"},
+        {"create alice --ssh-key k --disk-quota much", "--disk-quota"},
+        {"create alice --ssh-key k --cpu 0", "--cpu"},
+        {"create Alice --ssh-key k", "Alice"},
+        {"create root --ssh-key k", "root"},
+        {"create alice --ssh-key github:alice", "curl"},
+        {"create alice --ssh-key k --role king", "operator"},
+        {"create alice --ssh-key k --autostart --no-autostart", "exclude"},
+        {"create alice --ssh-key k --static host.example", "IP address"},
+        {"create alice --ssh-key k --static 192.0.2.7:99999", "65535"},
+        {"create alice --ssh-key k --host-key h", "--static"},
+        {"audit --limit many", "--limit"},
+        {"audit --event loggin", "Did you mean login?"},
+        {"audit --format xml", "jsonl"},
+        {"audit --since never", "--since"},
+    };
+    struct world *w = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int status = do_as(w, &root, cases[i].line, "");
+        if (status != 2 || strstr(w->client.err, cases[i].says) == NULL || w->client.out[0] != '\0')
+            fail_msg("%s: status %d, out %s, err %s", cases[i].line, status, w->client.out, w->client.err);
+    }
+    assert_int_equal(played.ops[BOX_OP_ENSURE], 0);
+}
+
+static void every_verb_explains_itself(void **state)
+{
+    struct world *w = *state;
+    char line[128];
+    for (const struct command *c = command_table(); c->name != NULL; c++) {
+        snprintf(line, sizeof line, "%s --help", c->name);
+        assert_int_equal(do_as(w, &root, line, ""), 0);
+        assert_non_null(strstr(w->client.out, "Usage: containarium "));
+        assert_non_null(strstr(w->client.out, c->help));
+        assert_string_equal(w->client.err, "");
+    }
+    assert_int_equal(do_as(w, &root, "keys --help", ""), 0);
+    assert_non_null(strstr(w->client.out, "keys replace"));
+    assert_int_equal(do_as(w, &root, "help keys add", ""), 0);
+    assert_int_equal(do_as(w, &root, "help nothing", ""), 3);
+    assert_int_equal(do_as(w, &root, "", ""), 0);
+    assert_non_null(strstr(w->client.out, "create"));
+    assert_int_equal(do_as(w, &root, "--version", ""), 0);
+    assert_int_equal(do_as(w, &root, "help --json", ""), 0);
+    json_t *object = json_loads(w->client.out, 0, NULL);
+    assert_true(json_is_array(json_object_get(object, "commands")));
+    json_decref(object);
+}
+
+// ---- roles
+
+// Words that make each verb complete, about the account `who`.
+static void complete_line(const struct command *c, const char *who, char *out, size_t size)
+{
+    const char *extra = strcmp(c->name, "keys remove") == 0                                      ? " nothing"
+                        : strncmp(c->name, "keys ", 5) == 0 && strcmp(c->name, "keys list") != 0 ? " -"
+                        : strcmp(c->name, "autostart") == 0                                      ? " on"
+                                                                                                 : "";
+    switch (c->account) {
+    case ACCOUNT_NONE:
+        snprintf(out, size, "%s", c->name);
+        return;
+    case ACCOUNT_OPTION:
+        snprintf(out, size, "%s --user %s", c->name, who);
+        return;
+    case ACCOUNT_NEW:
+    case ACCOUNT_REQUIRED:
+    case ACCOUNT_OPTIONAL:
+        snprintf(out, size, "%s %s%s", c->name, who, extra);
+        return;
+    }
+}
+
+// Who may, written down a second time: on one's own account and on another's. A new verb has to be thought
+// about here.
+static void roles_are_as_decided(void **state)
+{
+    static const struct {
+        const char *name;
+        enum role own, others;
+    } decided[] = {
+        {"create", ROLE_ADMIN, ROLE_ADMIN},
+        {"list", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"info", ROLE_USER, ROLE_OPERATOR},
+        {"delete", ROLE_ADMIN, ROLE_ADMIN},
+        {"start", ROLE_USER, ROLE_OPERATOR},
+        {"stop", ROLE_USER, ROLE_OPERATOR},
+        {"restart", ROLE_USER, ROLE_OPERATOR},
+        {"freeze", ROLE_USER, ROLE_OPERATOR},
+        {"autostart", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"keys list", ROLE_USER, ROLE_OPERATOR},
+        {"keys add", ROLE_USER,
+         ROLE_ADMIN}, // a key added to an administrator's account makes an administrator
+        {"keys remove", ROLE_USER, ROLE_ADMIN},
+        {"keys replace", ROLE_USER, ROLE_ADMIN},
+        {"export", ROLE_USER, ROLE_OPERATOR},
+        {"sessions list", ROLE_USER, ROLE_OPERATOR},
+        {"audit", ROLE_USER, ROLE_OPERATOR},
+        {"audit verify", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"config show", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"whoami", ROLE_USER, ROLE_USER},
+        {"version", ROLE_USER, ROLE_USER},
+        {"help", ROLE_USER, ROLE_USER},
+    };
+    size_t count = 0;
+    (void)state;
+    for (const struct command *c = command_table(); c->name != NULL; c++, count++) {
+        assert_true(count < sizeof decided / sizeof *decided);
+        assert_string_equal(c->name, decided[count].name);
+        assert_int_equal(c->role, decided[count].own);
+        assert_int_equal(c->others, decided[count].others);
+    }
+    assert_int_equal(count, sizeof decided / sizeof *decided);
+}
+
+static void every_verb_asks_for_its_role(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice --lazy", alice_key);
+    make(w, "bob --lazy", bob_key);
+    struct account alice;
+    struct fault f;
+    assert_int_equal(account_get(w->control.store, "alice", &alice, &f), ERR_NONE);
+    for (int role = ROLE_USER; role <= ROLE_ADMIN; role++) {
+        assert_int_equal(account_set_role(w->control.store, alice.id, (enum role)role, &f), ERR_NONE);
+        struct identity who = account_of(w, "alice");
+        for (const struct command *c = command_table(); c->name != NULL; c++) {
+            static const char *const names[] = {"alice", "bob", "nobody-here"};
+            char line[128];
+            if (strcmp(c->name, "delete") == 0 && role >= (int)c->role)
+                continue; // would take the others away
+            for (size_t i = 0; i < 3; i++) {
+                bool other = i > 0 && c->account != ACCOUNT_NONE && c->account != ACCOUNT_NEW;
+                complete_line(c, names[i], line, sizeof line);
+                int status = do_as(w, &who, line, "");
+                bool may = command_allowed(c, (enum role)role, other);
+                if ((status == 4) == may)
+                    fail_msg("%s as %s: status %d: %s", line, role_name((enum role)role), status,
+                             w->client.err);
+            }
+        }
+    }
+}
+
+static void users_cannot_tell_who_exists(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice --lazy", alice_key);
+    make(w, "bob --lazy", bob_key);
+    struct identity who = account_of(w, "alice");
+    static const char *const verbs[] = {"info",          "keys list", "start",       "export",
+                                        "sessions list", "delete",    "audit --user"};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "%s bob", verbs[i]);
+        assert_int_equal(do_as(w, &who, line, ""), 4);
+        char *there = strdup(w->client.err);
+        snprintf(line, sizeof line, "%s eve", verbs[i]);
+        assert_int_equal(do_as(w, &who, line, ""), 4);
+        assert_string_equal(there, w->client.err);
+        free(there);
+    }
+    assert_int_equal(do_as(w, &who, "audit", ""), 0);
+    assert_non_null(strstr(w->client.out, "keys list bob")); // her own refusal
+    assert_null(strstr(w->client.out, "create bob"));        // his
+    who = account_of(w, "bob");
+    assert_int_equal(do_as(w, &who, "audit", ""), 0);
+    assert_null(strstr(w->client.out, "alice"));
+}
+
+static void a_role_is_looked_up_when_it_is_used(void **state)
+{
+    struct world *w = *state;
+    struct fault f;
+    make(w, "alice --lazy --role admin", alice_key);
+    struct identity who = account_of(w, "alice");
+    assert_int_equal(do_as(w, &who, "list", ""), 0);
+    assert_int_equal(account_set_role(w->control.store, who.account_id, ROLE_USER, &f), ERR_NONE);
+    assert_int_equal(do_as(w, &who, "list", ""), 4);
+    assert_int_equal(account_delete(w->control.store, who.account_id, &f), ERR_NONE);
+    assert_int_equal(do_as(w, &who, "whoami", ""), 4);
+}
+
+static void ones_own_account_goes_without_saying(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice --lazy", alice_key);
+    struct identity who = account_of(w, "alice");
+    assert_int_equal(do_as(w, &who, "keys list", ""), 0);
+    assert_non_null(strstr(w->client.out, "alice@laptop"));
+    assert_int_equal(do_as(w, &who, "keys add", second_key), 0);
+    assert_int_equal(do_as(w, &who, "keys remove alice@phone", ""), 0);
+    assert_int_equal(do_as(w, &who, "keys add alice -", second_key), 0);
+    assert_int_equal(do_as(w, &who, "keys add laptop.pub", second_key), 2); // not a file of ours
+    assert_non_null(strstr(w->client.err, "write - for"));
+    assert_int_equal(do_as(w, &who, "info", ""), 0);
+}
+
+// ---- verbs
+
+static enum err count_one(const struct audit_record *record, void *arg, struct fault *f)
+{
+    (void)record;
+    (void)f;
+    ++*(unsigned *)arg;
+    return ERR_NONE;
+}
+
+static unsigned count_events(struct world *w, const char *event, const char *user)
+{
+    struct audit_query query = {.event = event, .user = user};
+    struct fault f;
+    unsigned n = 0;
+    assert_int_equal(audit_each(w->control.store, &query, count_one, &n, &f), ERR_NONE);
+    return n;
+}
+
+static void create_makes_everything_and_can_be_repeated(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(do_as(w, &root, "create alice --ssh-key alice.pub --memory 4GB --cpu 0-3", alice_key),
+                     0);
+    assert_non_null(strstr(w->client.err, "[1/5] Creating alice-container..."));
+    assert_non_null(strstr(w->client.out, "Container Details:"));
+    assert_non_null(strstr(w->client.out, "4GB"));
+    assert_non_null(strstr(w->client.out, "cores 0-3 (pinned)"));
+    assert_non_null(strstr(w->client.out, "alice@gw.example.org"));
+    char *first = strdup(w->client.out);
+    assert_int_equal(do_as(w, &root, "create alice --ssh-key alice.pub --memory 4GB --cpu 0-3", alice_key),
+                     0);
+    assert_string_equal(first, w->client.out);
+    free(first);
+    assert_int_equal(played.ops[BOX_OP_ENSURE], 1);
+    assert_int_equal(count_events(w, "account-created", "alice"), 1);
+    assert_int_equal(count_events(w, "key-added", "alice"), 1);
+    assert_int_equal(count_events(w, "box-created", "alice"), 1);
+    assert_int_equal(count_events(w, "command", "alice"), 2);
+    assert_int_equal(do_as(w, &root, "create alice --ssh-key -", second_key), 5);
+    assert_non_null(strstr(w->client.err, "keys add alice"));
+    assert_int_equal(do_as(w, &root, "create alice --ssh-key - --memory 8GB", alice_key), 5);
+    assert_int_equal(do_as(w, &root, "create bob --ssh-key -", alice_key), 5); // somebody else's key
+    assert_non_null(strstr(w->client.err, "alice"));
+    assert_int_equal(count_events(w, "account-created", "bob"), 0);
+}
+
+static void create_completes_what_failed(void **state)
+{
+    struct world *w = *state;
+    played.answer = ERR_UNAVAILABLE;
+    assert_int_equal(do_as(w, &root, "create alice --ssh-key -", alice_key), 1);
+    assert_non_null(strstr(w->client.err, "run the same command again"));
+    played.answer = ERR_NONE;
+    assert_int_equal(do_as(w, &root, "create alice --ssh-key -", alice_key), 0);
+    assert_int_equal(count_events(w, "account-created", "alice"), 1);
+}
+
+static void create_static(void **state)
+{
+    struct world *w = *state;
+    begin(w, &root, "create alice --ssh-key - --static 192.0.2.7:2222 --host-key h.pub --json");
+    turn(w);
+    command_input(w->run, alice_key, strlen(alice_key));
+    command_input(w->run, "", 0);
+    turn(w);
+    assert_string_equal(w->client.read, "h.pub");
+    static const char scanned[] = "# 192.0.2.7:2222 SSH-2.0\n192.0.2.7 ssh-ed25519 "
+                                  "AAAAC3NzaC1lZDI1NTE5AAAAIGJ3w3eQ3xkYp0m3o6m2fAj1cQmXq5m5m3o6m2fAj1cS";
+    command_file(w->run, scanned, strlen(scanned));
+    command_file(w->run, "", 0);
+    turn(w);
+    assert_int_equal(w->client.status, 0);
+    command_free(w->run);
+    struct box_row row;
+    struct fault f;
+    assert_int_equal(box_get_user(w->control.store, "alice", &row, &f), ERR_NONE);
+    assert_int_equal(row.driver, BOX_DRIVER_STATIC);
+    assert_string_equal(row.address, "192.0.2.7");
+    assert_int_equal(row.port, 2222);
+    assert_int_equal(strncmp(row.hostkeys, "ssh-ed25519 AAAA", 16), 0);
+    assert_int_equal(do_as(w, &root, "stop alice", ""), 5);
+}
+
+static void bad_keys_are_refused_before_anything_is_written(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(do_as(w, &root, "create alice --ssh-key -", "rubbish\n"), 2);
+    assert_int_equal(do_as(w, &root, "create alice --ssh-key -", ""), 2);
+    assert_int_equal(do_as(w, &root, "create alice --ssh-key - --ssh-key -", alice_key), 2);
+    assert_non_null(strstr(w->client.err, "only once"));
+    assert_int_equal(do_as(w, &root, "info alice", ""), 3);
+}
+
+static void keys_change_in_store_box_and_sessions(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice", alice_key);
+    assert_int_equal(do_as(w, &root, "keys add alice -", second_key), 0);
+    assert_int_equal(played.ops[BOX_OP_KEYS], 1);
+    assert_non_null(strstr(played.keys, "alice@phone"));
+    assert_non_null(strstr(played.keys, "alice@laptop"));
+    assert_int_equal(do_as(w, &root, "keys add alice -", second_key),
+                     0); // again: no error, the box is told anyway
+    assert_int_equal(played.ops[BOX_OP_KEYS], 2);
+    assert_int_equal(do_as(w, &root, "keys remove alice alice@phone", ""), 0);
+    assert_null(strstr(played.keys, "alice@phone"));
+    assert_int_equal(played.kicks, 1);
+    assert_int_equal(strncmp(played.kicked, "SHA256:", 7), 0);
+    assert_int_equal(do_as(w, &root, "keys remove alice alice@phone", ""), 3);
+    assert_int_equal(do_as(w, &root, "keys remove alice alice@laptop", ""), 5);
+    assert_non_null(strstr(w->client.err, "--force"));
+    assert_int_equal(do_as(w, &root, "keys remove alice alice@laptop --force", ""), 0);
+    assert_int_equal(do_as(w, &root, "keys replace alice -", second_key), 0);
+    assert_int_equal(do_as(w, &root, "keys replace alice -", alice_key), 0);
+    assert_null(strstr(played.keys, "alice@phone"));
+    assert_int_equal(count_events(w, "key-removed", "alice"), 3);
+    make(w, "bob --lazy", bob_key);
+    assert_int_equal(do_as(w, &root, "keys add alice -", bob_key), 5);
+    played.answer = ERR_UNAVAILABLE;
+    assert_int_equal(do_as(w, &root, "keys add alice -", second_key), 1);
+    assert_non_null(strstr(w->client.err, "in force at the gateway"));
+}
+
+static void delete_asks_first(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice", alice_key);
+    assert_int_equal(do_as(w, &root, "delete alice", ""), 2); // nobody to ask
+    assert_non_null(strstr(w->client.err, "--force"));
+    w->tty = true;
+    assert_int_equal(do_as(w, &root, "delete alice", "n\n"), 1);
+    assert_int_equal(do_as(w, &root, "delete alice", "yellow\n"), 1);
+    assert_int_equal(do_as(w, &root, "delete alice --backup", "y\n"), 2);
+    assert_int_equal(played.ops[BOX_OP_DELETE], 0);
+    assert_int_equal(do_as(w, &root, "delete alice", "y\n"), 0);
+    assert_int_equal(played.ops[BOX_OP_DELETE], 1);
+    assert_int_equal(count_events(w, "account-deleted", "alice"), 1);
+    assert_int_equal(do_as(w, &root, "delete alice", "y\n"), 3);
+    assert_string_equal(played.kicked, "all");
+}
+
+static void a_raw_terminal_is_echoed(void **state)
+{
+    struct world *w = *state;
+    make(w, "boss --lazy --role admin", bob_key);
+    make(w, "alice --lazy", alice_key);
+    struct identity who = account_of(w, "boss");
+    w->tty = true;
+    assert_int_equal(do_as(w, &who, "delete alice", "y\003"), 1);
+    assert_non_null(strstr(w->client.err, "interrupted"));
+    assert_int_equal(do_as(w, &who, "keys add", "no key\r\004"), 2);
+    assert_int_equal(do_as(w, &who, "delete alice", "x\177y\r"), 0);
+    assert_non_null(strstr(w->client.err, "[y/N] x\b \by\n"));
+}
+
+static void delete_that_failed_is_finished_by_another(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice", alice_key);
+    played.answer = ERR_UNAVAILABLE;
+    assert_int_equal(do_as(w, &root, "delete alice --force", ""), 1);
+    played.answer = ERR_NONE;
+    assert_int_equal(do_as(w, &root, "start alice", ""), 5);
+    assert_int_equal(do_as(w, &root, "delete alice --force", ""), 0);
+}
+
+static void a_client_that_leaves_breaks_nothing(void **state)
+{
+    struct world *w = *state;
+    // While it is asked for input: the command ends.
+    begin(w, &root, "create alice --ssh-key -");
+    turn(w);
+    assert_true(w->client.wants);
+    command_detach(w->run);
+    assert_int_equal(w->client.status, 1);
+    command_free(w->run);
+    // While Incus works: the command goes on to its end, and says nothing.
+    make(w, "alice", alice_key);
+    begin(w, &root, "delete alice --force");
+    command_detach(w->run);
+    turn(w);
+    assert_int_equal(w->client.status, 0);
+    assert_string_equal(w->client.out, "");
+    command_free(w->run);
+    assert_int_equal(do_as(w, &root, "info alice", ""), 3);
+    // Freed in the middle (the daemon ends): nobody is called any more.
+    begin(w, &root, "list");
+    command_free(w->run);
+    begin(w, &root, "create bob --lazy --ssh-key f");
+    turn(w);
+    command_file(w->run, bob_key, strlen(bob_key));
+    command_file(w->run, "", 0);
+    command_free(w->run);
+    turn(w);
+}
+
+static void lists_what_is_known(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(do_as(w, &root, "list", ""), 0);
+    assert_non_null(strstr(w->client.err, "No users yet"));
+    make(w, "alice", alice_key);
+    make(w, "bob --lazy", bob_key);
+    assert_int_equal(do_as(w, &root, "list", ""), 0);
+    assert_int_equal(strncmp(w->client.out, "NAME ", 5), 0);
+    assert_non_null(strstr(w->client.out, "AUTOSTART  IDLE\n"));
+    assert_non_null(strstr(w->client.out, "Running"));
+    assert_non_null(strstr(w->client.out, "bob-container"));
+    played.answer = ERR_UNAVAILABLE;
+    assert_int_equal(do_as(w, &root, "list", ""), 0);
+    assert_non_null(strstr(w->client.out, " ? "));
+    assert_non_null(strstr(w->client.err, "Incus was not reached"));
+    assert_int_equal(do_as(w, &root, "info alice", ""), 0);
+    assert_int_equal(do_as(w, &root, "start alice", ""), 1);
+    played.answer = ERR_NONE;
+    assert_int_equal(do_as(w, &root, "info alice", ""), 0);
+    assert_non_null(strstr(w->client.out, "Container:      alice-container"));
+    assert_int_equal(do_as(w, &root, "start bob", ""), 3);
+    assert_int_equal(do_as(w, &root, "autostart alice off", ""), 0);
+    assert_int_equal(do_as(w, &root, "autostart alice maybe", ""), 2);
+    played.live = 1;
+    assert_int_equal(do_as(w, &root, "sessions list", ""), 0);
+    assert_non_null(strstr(w->client.out, "203.0.113.7:50122"));
+    assert_int_equal(do_as(w, &root, "audit verify", ""), 0);
+    assert_non_null(strstr(w->client.out, "whole"));
+}
+
+static void every_json_is_json(void **state)
+{
+    static const char *const lines[] = {
+        "create alice --ssh-key -",
+        "list",
+        "info alice",
+        "keys list alice",
+        "keys add alice -",
+        "autostart alice on",
+        "sessions list",
+        "audit",
+        "audit verify",
+        "config show",
+        "whoami",
+        "version",
+        "stop alice",
+        "start alice",
+        "freeze alice",
+        "keys replace alice -",
+        "info nobody",
+        "start nobody",
+        "help",
+        "delete alice --force",
+        "audit --user nobody",
+        "export alice",
+    };
+    struct world *w = *state;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        char line[128];
+        snprintf(line, sizeof line, "%s --json", lines[i]);
+        int status = do_as(w, &root, line, alice_key);
+        json_t *object = json_loads(w->client.out, 0, NULL);
+        if (object == NULL || (status != 0) != (json_object_get(object, "error") != NULL))
+            fail_msg("%s: status %d: %s%s", line, status, w->client.out, w->client.err);
+        json_decref(object);
+    }
+}
+
+static void export_is_complete(void **state)
+{
+    struct world *w = *state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/ssh_host_ed25519_key.pub", w->folder);
+    make(w, "alice", alice_key);
+    assert_int_equal(do_as(w, &root, "export alice", ""), 3); // no host key of the gateway
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fputs(bob_key, out);
+    fclose(out);
+    assert_int_equal(do_as(w, &root, "export alice --jump-ip 203.0.113.5 --port 2222 --key ~/.ssh/k%d", ""),
+                     0);
+    static const char *const wanted[] = {
+        "Host containarium-jump\n",
+        "HostName 203.0.113.5\n",
+        "Port 2222\n",
+        "Host alice-dev alice-container\n",
+        "ProxyJump containarium-jump\n",
+        "HostKeyAlias alice-container\n",
+        "IdentityFile \"~/.ssh/k%%d\"\n",
+        "KnownHostsCommand /usr/bin/printf \"%%s\\n\" \"containarium-jump ssh-ed25519 AAAAC3",
+        "KnownHostsCommand /usr/bin/printf \"%%s\\n\" \"alice-container ssh-ed25519 AAAABOX\"\n",
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        if (strstr(w->client.out, wanted[i]) == NULL)
+            fail_msg("%s is not in\n%s", wanted[i], w->client.out);
+    }
+    assert_int_equal(do_as(w, &root, "export alice --output a.conf", ""), 0);
+    assert_string_equal(w->client.out, "");
+    assert_int_equal(strncmp(w->client.saved, "a.conf:# Containarium", 21), 0);
+    assert_int_equal(do_as(w, &root, "export alice --jump-ip a\"b", ""), 2);
+    assert_int_equal(do_as(w, &root, "export alice --port 0", ""), 2);
+    struct identity who = account_of(w, "alice");
+    assert_int_equal(do_as(w, &who, "export", ""), 0);
+    assert_non_null(strstr(w->client.out, "HostName gw.example.org"));
+    assert_int_equal(do_as(w, &who, "export --output a.conf", ""), 2);
+}
+
+int main(void)
+{
+#define WITH_WORLD(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nearest_words_are_suggested),
+        WITH_WORLD(usage_errors_say_what_to_do),
+        WITH_WORLD(every_verb_explains_itself),
+        cmocka_unit_test(roles_are_as_decided),
+        WITH_WORLD(every_verb_asks_for_its_role),
+        WITH_WORLD(users_cannot_tell_who_exists),
+        WITH_WORLD(a_role_is_looked_up_when_it_is_used),
+        WITH_WORLD(ones_own_account_goes_without_saying),
+        WITH_WORLD(create_makes_everything_and_can_be_repeated),
+        WITH_WORLD(create_completes_what_failed),
+        WITH_WORLD(create_static),
+        WITH_WORLD(bad_keys_are_refused_before_anything_is_written),
+        WITH_WORLD(keys_change_in_store_box_and_sessions),
+        WITH_WORLD(delete_asks_first),
+        WITH_WORLD(a_raw_terminal_is_echoed),
+        WITH_WORLD(delete_that_failed_is_finished_by_another),
+        WITH_WORLD(a_client_that_leaves_breaks_nothing),
+        WITH_WORLD(lists_what_is_known),
+        WITH_WORLD(every_json_is_json),
+        WITH_WORLD(export_is_complete),
+    };
+    return cmocka_run_group_tests_name("command", tests, NULL, NULL);
+}

@@ -1,0 +1,86 @@
+// Names of users and boxes, and what a login name means.
+#include "unit/check.h"
+
+#include "policy/name.h"
+
+static void user_names(void **state)
+{
+    static const char *const good[] = {
+        "a",    "alice",  "a1",   "a-b",         "bob-dev",
+        "warm", "warmer", "ctl2", "x-container", "abcdefghijklmnopqrstuvwxyz01234"};
+    static const char *const bad[] = {
+        "",        "A",          "1a",           "-a",
+        "a-",      "a_b",        "a.b",          "a b",
+        "alice\n", "al\xc3\xa9", "../x",         "a/b",
+        "ctl",     "admin",      "root",         "join",
+        "system",  "gateway",    "containarium", "default",
+        "warm-",   "warm-1",     "join+x",       "abcdefghijklmnopqrstuvwxyz012345"};
+    struct fault f = {.text = ""};
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++)
+        assert_ok(name_check_user(good[i], &f));
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_err(ERR_INVALID, name_check_user(bad[i], &f));
+    assert_err(ERR_INVALID, name_check_user("root", &f));
+    assert_says("reserved");
+    assert_err(ERR_INVALID, name_check_user("Alice", &f));
+    assert_says("31 characters");
+}
+
+static void boxes(void **state)
+{
+    static const struct {
+        const char *box, *user; // NULL: none
+    } rows[] = {
+        {"alice-container", "alice"},
+        {"alice-dev", "alice"},
+        {"alice", "alice"},
+        {"a-b-container", "a-b"},
+        {"bob-dev-container", "bob-dev"},
+        {"-container", NULL},
+        {"-dev", NULL},
+        {"", NULL},
+        {"Alice-container", NULL},
+        {"root-container", NULL},
+        {"warm-1-container", NULL},
+        {"root", NULL},
+        {"alice-container.", NULL},
+        {"alice--container", NULL},
+        {"alice container", NULL},
+        {"abcdefghijklmnopqrstuvwxyz01234-container", "abcdefghijklmnopqrstuvwxyz01234"},
+        {"abcdefghijklmnopqrstuvwxyz012345-container", NULL},
+        {"a-container-container", "a-container"},
+    };
+    char user[NAME_USER_SIZE], box[NAME_BOX_SIZE];
+    (void)state;
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        bool is = name_user_of_box(rows[i].box, user);
+        if (is != (rows[i].user != NULL) || (is && strcmp(user, rows[i].user) != 0))
+            fail_msg("%s", rows[i].box);
+    }
+    name_box("alice", box);
+    assert_string_equal(box, "alice-container");
+    name_box("abcdefghijklmnopqrstuvwxyz01234", box);
+    assert_string_equal(box, "abcdefghijklmnopqrstuvwxyz01234-container");
+}
+
+static void logins(void **state)
+{
+    (void)state;
+    assert_int_equal(name_login_kind("alice"), LOGIN_USER);
+    assert_int_equal(name_login_kind("ctl"), LOGIN_CONSOLE);
+    assert_int_equal(name_login_kind("join+abc"), LOGIN_JOIN);
+    assert_int_equal(name_login_kind("join+"), LOGIN_UNKNOWN);
+    assert_int_equal(name_login_kind("join"), LOGIN_UNKNOWN);
+    assert_int_equal(name_login_kind("root"), LOGIN_UNKNOWN);
+    assert_int_equal(name_login_kind(""), LOGIN_UNKNOWN);
+    assert_int_equal(name_login_kind("CTL"), LOGIN_UNKNOWN);
+    assert_int_equal(name_login_kind("alice "), LOGIN_UNKNOWN);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(user_names), cmocka_unit_test(boxes),
+                                       cmocka_unit_test(logins)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
