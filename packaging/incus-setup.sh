@@ -152,15 +152,25 @@ start_incus() {
         "read /var/log/containarium-incusd.log (or: journalctl -u incus)"
 }
 
+# The mount outlives a killed daemon, and every look at it, mountpoint(1)'s too, then fails: the kernel's list is asked.
+lxcfs_mounted() { grep -q ' /var/lib/lxcfs fuse' /proc/self/mounts; }
+
+lxcfs_answers() { lxcfs_mounted && timeout 5 stat /var/lib/lxcfs/proc >/dev/null 2>&1; }
+
+# Takes away mounts whose daemon died, one on another if need be.
+leave_lxcfs() {
+    while lxcfs_mounted; do umount -l /var/lib/lxcfs; done
+}
+
 start_lxcfs() {
-    pgrep -x lxcfs >/dev/null && return 0
     have lxcfs || return 0
-    ! mountpoint -q /var/lib/lxcfs || umount -l /var/lib/lxcfs # its last daemon died
+    ! lxcfs_answers || return 0
+    leave_lxcfs
     mkdir -p /var/lib/lxcfs
     setsid lxcfs /var/lib/lxcfs >>/var/log/containarium-lxcfs.log 2>&1 </dev/null &
     mkdir -p "$made_dir"
     echo $! >"$made_dir/lxcfs.pid"
-    wait_for 10 mountpoint -q /var/lib/lxcfs || warn "lxcfs did not mount: boxes will show the host's memory and cores"
+    wait_for 10 lxcfs_answers || warn "lxcfs did not mount: boxes will show the host's memory and cores"
 }
 
 # Only what start_incus started, and only when nobody else has come to use it.
@@ -175,7 +185,7 @@ stop_incus() {
         rm -f "$made_dir/$name.pid"
         note "$name stopped"
     done
-    ! mountpoint -q /var/lib/lxcfs || pgrep -x lxcfs >/dev/null || umount -l /var/lib/lxcfs
+    lxcfs_answers || leave_lxcfs
 }
 
 # ---- addresses -----------------------------------------------------------------------------------------------
