@@ -150,8 +150,11 @@ suite "Check units (systemd-analyze)" check_units
 
 # Exit code 5 of pytest: nothing was collected.
 run_pytest() {
-    local code=0 options=(-p no:cacheprovider -r fE --durations=10)
+    local code=0 options=(-p no:cacheprovider -r fER --durations=10)
     "$python" -c 'import pytest_timeout' 2>/dev/null && options+=(--timeout=300)
+    # On a loaded machine a wait may run out once; a fault of ours fails twice. What was run again is listed as
+    # RERUN at the end, and is looked into like a failure. --quick has no such patience.
+    [[ $quick == no ]] && "$python" -c 'import pytest_rerunfailures' 2>/dev/null && options+=(--reruns=1)
     "$python" -m pytest "${options[@]}" "$@" || code=$?
     [[ $code -eq 0 || $code -eq 5 ]]
 }
