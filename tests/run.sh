@@ -214,7 +214,7 @@ if [[ $quick == no ]]; then
     suite "Check the box image" packaging/check-box.sh --project "$project" --network "$network" --alias "$image"
     suite "Unit and component tests with sanitizers" sanitized
 else
-    pytest_arguments=(--ignore=tests/e2e -m "not incus" "$@")
+    pytest_arguments=(--ignore=tests/e2e --ignore=tests/interop -m "not incus" "$@")
 fi
 
 suite "Unit and component tests (ctest)" run_ctest "$build"

@@ -53,8 +53,14 @@ enum err incus_error(long code, const char *text)
                                            "is being",        NULL};
     static const char *const timeout[] = {"deadline exceeded", "timed out", NULL};
     static const char *const gone[] = {"shutting down", "daemon is starting", "connection refused", NULL};
+    // What Incus has checked and refuses stays refused, whatever else its sentence mentions: "Failed start
+    // validation for device "eth0": IP address "10.0.0.16" already defined on another NIC".
+    static const char *const refused[] = {"start validation", "validation failed", "Invalid devices",
+                                          "Invalid config", NULL};
     if (mentions(text, full))
         return ERR_FULL;
+    if (mentions(text, refused))
+        return ERR_FAILED;
     if (mentions(text, conflict))
         return ERR_CONFLICT;
     if (mentions(text, timeout))

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "e2e"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from harness.incus import Incus  # noqa: E402
 from harness.rig import CONTROL_USER, Rig, make_users  # noqa: E402

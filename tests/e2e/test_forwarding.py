@@ -1,79 +1,17 @@
 """-L, -D, -R and -A through the direct door: they mean what they mean in the box, and are carried by its own sshd."""
-import contextlib
 import socket
 import subprocess
 
 import pytest
 
+from harness.boxserver import exchange, forwarding, server_in_box, socks5
 from harness.rig import free_port
 from harness.wait import until
 
-# The box has no web server; it has Python. Answers each connection with what it was sent, upside down.
-ECHO = """
-import socket
-s = socket.create_server(("127.0.0.1", PORT))
-print("ready", flush=True)
-while True:
-    c, _ = s.accept()
-    with c:
-        while data := c.recv(65536):
-            c.sendall(data[::-1])
-"""
-
-
-@contextlib.contextmanager
-def server_in_box(user, port):
-    process = user.open("exec", "python3", "-c", f"'{ECHO.replace('PORT', str(port))}'")
-    try:
-        assert process.stdout.readline() == b"ready\n"
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-def accepts(port):
-    with socket.socket() as s:
-        return s.connect_ex(("127.0.0.1", port)) == 0
-
-
-@contextlib.contextmanager
-def forwarding(user, *options, listens=None):
-    process = user.open(options=["-N", "-o", "ExitOnForwardFailure=yes", *options])
-    try:
-        if listens:
-            until(lambda: accepts(listens), what="ssh does not listen")
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def exchange(sock, data):
-    with sock:
-        sock.settimeout(20)
-        sock.sendall(data)
-        got = b""
-        while len(got) < len(data):
-            piece = sock.recv(65536)
-            assert piece, "the forward ended early"
-            got += piece
-        return got
-
-
-def socks5(port, name, target_port):
-    """A SOCKS connection that leaves the name to the other side."""
-    sock = socket.create_connection(("127.0.0.1", port), timeout=20)
-    sock.sendall(b"\5\1\0")
-    assert sock.recv(2) == b"\5\0"
-    sock.sendall(b"\5\1\0\3" + bytes([len(name)]) + name.encode() + target_port.to_bytes(2, "big"))
-    answer = sock.recv(10)  # OpenSSH closes in place of an error code
-    return sock, answer[1] if answer else None
-
 
 def test_local_forward_reaches_the_boxs_loopback(alice):
-    here, there = free_port(), 9101
-    with server_in_box(alice, there), forwarding(alice, "-L", f"{here}:localhost:{there}", listens=here):
+    here = free_port()
+    with server_in_box(alice) as there, forwarding(alice, "-L", f"{here}:localhost:{there}", listens=here):
         for size in (1, 2, 100, 5000, 200000):
             data = bytes(i % 251 for i in range(size))
             if size < 1000:  # one read on the other side: the answer is the whole upside down
@@ -83,8 +21,8 @@ def test_local_forward_reaches_the_boxs_loopback(alice):
 
 
 def test_dynamic_forward_resolves_names_in_the_box(alice):
-    here, there = free_port(), 9102
-    with server_in_box(alice, there), forwarding(alice, "-D", str(here), listens=here):
+    here = free_port()
+    with server_in_box(alice) as there, forwarding(alice, "-D", str(here), listens=here):
         for name in ("localhost", "127.0.0.1"):
             sock, code = socks5(here, name, there)
             assert code == 0

@@ -111,7 +111,6 @@ def test_incus_goes_away_in_the_middle_of_a_start(behind, dora, proxy):
     assert dora.ok("echo ran") == "ran\n"
 
 
-@pytest.mark.xfail(strict=True, reason="the deadline's own words replace Incus'")
 def test_a_start_that_cannot_work_is_told_in_incus_words(make_rig, incus, dora):
     """Somebody else has the box's address: no retry helps, and the reason is what an administrator needs."""
     rig = make_rig(incus={"timeout": "8s"}, box={"wake_deadline": "8s", "address_first": incus.address(dora.box)})

@@ -137,6 +137,11 @@ static void words_to_codes(void **state)
         {0, "Image not provided for instance creation", ERR_FAILED},
         {0, "", ERR_FAILED},
         {500, "Failed to run: forkstart", ERR_FAILED},
+        {400,
+         "Failed start validation for device \"eth0\": IP address \"10.179.0.16\" is already defined on "
+         "another "
+         "NIC",
+         ERR_FAILED},
     };
     (void)state;
     for (size_t k = 0; k < COUNT(cases); k++) {

@@ -1,4 +1,4 @@
-"""Programs that ride on ssh: sftp, scp in both modes, rsync, git, port forwards of the box's own sshd."""
+"""Programs that ride on OpenSSH's ssh: sftp, scp in both modes, rsync, git."""
 import filecmp
 import os
 import subprocess
@@ -26,6 +26,7 @@ def run(*argv, **keywords):
     return done
 
 
+@pytest.mark.interop("OpenSSH", "sftp")
 def test_sftp(remote, file, tmp_path):
     options, host = remote
     run("sftp", *options, "-b", "-", host,
@@ -33,6 +34,7 @@ def test_sftp(remote, file, tmp_path):
     assert (tmp_path / "back").read_bytes() == file.read_bytes()
 
 
+@pytest.mark.interop("OpenSSH", "scp, both modes")
 @pytest.mark.parametrize("mode", ["-O", "-s"], ids=["rcp", "sftp"])
 def test_scp(remote, file, tmp_path, mode):
     options, host = remote
@@ -41,6 +43,7 @@ def test_scp(remote, file, tmp_path, mode):
     assert (tmp_path / "back").read_bytes() == file.read_bytes()
 
 
+@pytest.mark.interop("rsync", "up, down, its own exit status")
 def test_rsync(alice, door, file, tmp_path):
     # A name per door: rsync -a takes a file of the same size and second for the same file.
     *options, host = alice.target(door)
@@ -53,6 +56,7 @@ def test_rsync(alice, door, file, tmp_path):
     assert missing.returncode == 23, "rsync's own status for a file that is not there"
 
 
+@pytest.mark.interop("git", "push, clone")
 def test_git(alice, door, tmp_path):
     *options, host = alice.target(door)
     environment = dict(os.environ, GIT_SSH_COMMAND=" ".join(["ssh", "-F", str(alice.config), *options]),
