@@ -18,14 +18,15 @@
 
 struct config {
     // [gateway]
-    char listen[CONFIG_TEXT];       // addresses with ports, separated by spaces: "0.0.0.0:22 [::]:22"
-    char host_key_dir[CONFIG_TEXT]; // holds ssh_host_{ed25519,ecdsa,rsa}_key, mode 0600
-    uint64_t login_grace;           // ms from accept to authentication
-    uint64_t max_auth_failures;     // signatures or offers refused before the connection ends
-    uint64_t max_unauthenticated;   // connections that have not logged in yet, all addresses together
-    uint64_t max_connections;       // connections of all kinds
-    uint64_t max_channels;          // channels a connection
-    char kex[CONFIG_TEXT];          // libssh lists, comma separated
+    char listen[CONFIG_TEXT];              // addresses with ports, separated by spaces: "0.0.0.0:22 [::]:22"
+    char host_key_dir[CONFIG_TEXT];        // holds ssh_host_{ed25519,ecdsa,rsa}_key, mode 0600
+    uint64_t login_grace;                  // ms from accept to authentication
+    uint64_t max_auth_failures;            // signatures or offers refused before the connection ends
+    uint64_t max_unauthenticated;          // connections that have not logged in yet, all addresses together
+    uint64_t max_connections;              // connections of all kinds
+    uint64_t max_channels;                 // channels a connection
+    char proxy_protocol_from[CONFIG_TEXT]; // subnets_have list: their connections begin with a PROXY header
+    char kex[CONFIG_TEXT];                 // libssh lists, comma separated
     char ciphers[CONFIG_TEXT];
     char macs[CONFIG_TEXT];
     char pubkey_algorithms[CONFIG_TEXT];
@@ -86,6 +87,7 @@ enum config_type {
     CONFIG_SUBNET,
     CONFIG_ADDRESS,
     CONFIG_PORTS,
+    CONFIG_SUBNETS, // any number of addresses and subnets
 };
 
 struct config_option {

@@ -59,6 +59,9 @@ static void print_accepted(const struct config_option *o, FILE *out)
     case CONFIG_PORTS:
         fputs("ports and ranges, separated by spaces", out);
         break;
+    case CONFIG_SUBNETS:
+        fputs("addresses and subnets, separated by spaces", out);
+        break;
     }
 }
 

@@ -10,7 +10,7 @@
 
 #define KEX_DEFAULT                                                                                          \
     "mlkem768x25519-sha256,sntrup761x25519-sha512,sntrup761x25519-sha512@openssh.com,curve25519-sha256,"     \
-    "curve25519-sha256@libssh.org,ecdh-sha2-nistp256"
+    "curve25519-sha256@libssh.org"
 #define CIPHERS_DEFAULT                                                                                      \
     "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes256-ctr,aes192-ctr,"     \
     "aes128-ctr"
@@ -34,6 +34,9 @@ static const struct config_option options[] = {
      "Connections of all kinds."},
     {"gateway", "max_channels", CONFIG_UINT, AT(max_channels), "256", 1, 65536, NULL, true,
      "Channels one connection may have open."},
+    {"gateway", "proxy_protocol_from", CONFIG_SUBNETS, AT(proxy_protocol_from), "", 0, 0, NULL, true,
+     "Load balancers in front: connections from here must begin with a PROXY protocol header (version 1 or 2), and "
+     "the address in it counts; from anywhere else such a header is refused."},
     {"gateway", "kex", CONFIG_ALGORITHMS, AT(kex), KEX_DEFAULT, 0, 0, NULL, false,
      "Key exchange methods, best first."},
     {"gateway", "ciphers", CONFIG_ALGORITHMS, AT(ciphers), CIPHERS_DEFAULT, 0, 0, NULL, false,
@@ -44,8 +47,9 @@ static const struct config_option options[] = {
     {"gateway", "pubkey_algorithms", CONFIG_ALGORITHMS, AT(pubkey_algorithms), PUBKEY_DEFAULT, 0, 0, NULL, false,
      "Signature algorithms users may log in with; never add ssh-rsa, it means SHA-1."},
     {"gateway", "hostkey_algorithms", CONFIG_ALGORITHMS, AT(hostkey_algorithms),
-     "ssh-ed25519,ecdsa-sha2-nistp256,rsa-sha2-512,rsa-sha2-256", 0, 0, NULL, false,
-     "Signature algorithms the gateway proves itself with."},
+     "ssh-ed25519,rsa-sha2-512,rsa-sha2-256", 0, 0, NULL, false,
+     "Signature algorithms the gateway proves itself with; ecdsa-sha2-nistp256 can be added for clients that have "
+     "nothing better."},
     {"gateway", "rsa_min_bits", CONFIG_UINT, AT(rsa_min_bits), "3072", 2048, 16384, NULL, true,
      "Shortest RSA key a user may log in with."},
     {"gateway", "keepalive", CONFIG_DURATION, AT(keepalive), "30s", 0, DAY_MS, NULL, true,

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/subnets.h"
 #include "base/units.h"
 
 static const char letters_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -276,6 +277,10 @@ static enum err text_check(const struct config_option *o, const char *text, stru
         ok = ports_valid(text);
         accepted = "ports and ranges, like 22 80 8000-8999";
         break;
+    case CONFIG_SUBNETS:
+        ok = subnets_valid(text);
+        accepted = "addresses and subnets, like 192.0.2.7 10.0.0.0/8 2001:db8::/32";
+        break;
     case CONFIG_UINT:
     case CONFIG_BOOL:
     case CONFIG_SIZE:
@@ -310,6 +315,7 @@ enum err config_value_parse(const struct config_option *o, const char *text, str
     case CONFIG_SUBNET:
     case CONFIG_ADDRESS:
     case CONFIG_PORTS:
+    case CONFIG_SUBNETS:
         break;
     }
     if (strlen(text) >= CONFIG_TEXT)
@@ -345,6 +351,7 @@ const char *config_value_format(const struct config_option *o, const struct conf
     case CONFIG_SUBNET:
     case CONFIG_ADDRESS:
     case CONFIG_PORTS:
+    case CONFIG_SUBNETS:
         break;
     }
     snprintf(out, CONFIG_TEXT, "%s", (const char *)at);

@@ -30,6 +30,7 @@ static json_t *value_json(const struct config *config, const struct config_optio
     case CONFIG_SUBNET:
     case CONFIG_ADDRESS:
     case CONFIG_PORTS:
+    case CONFIG_SUBNETS:
     case CONFIG_NAME:
     case CONFIG_URL:
     case CONFIG_ALGORITHMS:

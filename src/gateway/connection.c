@@ -12,12 +12,16 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/subnets.h"
 #include "base/units.h"
 #include "gateway/auth.h"
 #include "gateway/channel.h"
+#include "gateway/proxy.h"
 #include "gateway/sandbox.h"
 
-#define TURNS_MAX 32   // before the loop may look at other events again
+#define TURNS_MAX 32 // before the loop may look at other events again
+#define PROXY_WAIT_MS                                                                                        \
+    5000               // a load balancer writes its header at once; one lost segment is sent again by then
 #define LINGER_MS 1000 // for the client to read why it is disconnected
 
 void connection_wake(struct connection *c)
@@ -288,6 +292,26 @@ static void set_socket_options(int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms);
 }
 
+// Behind a load balancer the client is whom the header names. False: the connection closes.
+static bool learn_peer(struct connection *c, int fd)
+{
+    struct proxy_peer peer;
+    struct fault f = {.text = ""};
+    if (!subnets_have(c->config->proxy_protocol_from, c->address))
+        return true;
+    uint64_t grace = c->config->login_grace;
+    if (proxy_read(fd, grace < PROXY_WAIT_MS ? grace : PROXY_WAIT_MS, &peer, &f) != ERR_NONE) {
+        connection_close(c, false, f.text);
+        return false;
+    }
+    if (peer.address[0] != '\0') {
+        log_event(LOG_LEVEL_DEBUG, "proxied", "from=%s port=%u by=%s", peer.address, peer.port, c->address);
+        snprintf(c->address, sizeof c->address, "%s", peer.address);
+        c->port = peer.port;
+    }
+    return true;
+}
+
 static bool connection_start(struct connection *c, const struct ssh_keys *keys, const struct sandbox *sandbox,
                              int fd, struct fault *f)
 {
@@ -302,7 +326,11 @@ static bool connection_start(struct connection *c, const struct ssh_keys *keys, 
     }
     c->control = control_link_new(c->base, path, on_kick, c);
     // Before the first byte to or from the client: the server session reads at once if something is there.
-    if (sandbox_enter(sandbox, f) != ERR_NONE || server_new(keys, fd, &c->server, f) != ERR_NONE)
+    if (sandbox_enter(sandbox, f) != ERR_NONE)
+        return false;
+    if (!learn_peer(c, fd))
+        return true;
+    if (server_new(keys, fd, &c->server, f) != ERR_NONE)
         return false;
     if (c->control == NULL) {
         connection_close(c, true, "the gateway's control plane is not running; tell your administrator");
@@ -330,7 +358,7 @@ void connection_run(const struct config *config, const struct ssh_keys *keys, co
     }
     uint64_t began = monotonic_ms();
     (void)event_base_dispatch(c.base);
-    log_event(LOG_LEVEL_INFO, "connection_closed", "from=%s user=%s ms=%llu channels=%u reason=%s", address,
+    log_event(LOG_LEVEL_INFO, "connection_closed", "from=%s user=%s ms=%llu channels=%u reason=%s", c.address,
               c.user[0] == '\0' ? "-" : c.user, (unsigned long long)(monotonic_ms() - began),
               c.channels_opened, log_quote(c.reason));
     connection_free(&c);
