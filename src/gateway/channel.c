@@ -5,10 +5,16 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/log.h"
+
 bool channel_add(struct connection *c, struct channel *ch, const struct channel_ops *ops)
 {
-    if (c->channel_count >= c->config->max_channels)
+    if (c->channel_count >= c->config->max_channels) {
+        log_event(LOG_LEVEL_INFO, "channel_refused",
+                  "reason=\"the connection has %u channels, max_channels is %llu\"", c->channel_count,
+                  (unsigned long long)c->config->max_channels);
         return false;
+    }
     ch->ops = ops;
     ch->connection = c;
     TAILQ_INSERT_TAIL(&c->channels, ch, entry);

@@ -61,6 +61,9 @@ void channel_release_box(struct channel *ch, struct chan *box); // sends CLOSE; 
 bool channel_splice(struct channel *ch, struct relay *relay, struct chan **box, bool *closed);
 
 void session_open(struct connection *c, struct ask *a);
+// Writes a line to the person at the connection's first terminal. False when it has none: a program's output
+// stays as the program wrote it.
+bool session_tell(struct connection *c, const char *text);
 void forward_open(struct connection *c, struct ask *a);
 void backward_open(struct connection *c, struct client_open *o);
 void listen_open(struct connection *c, struct ask *a); // global requests

@@ -52,6 +52,19 @@ static void on_channel_ask(struct connection *c, struct ask *a)
     ask_refuse(a);
 }
 
+// A channel type the library does not carry. Its refusal has no room for a reason, so that goes to the log
+// and, once, to the person at the terminal.
+static void refuse_kind(struct connection *c, struct ask *a)
+{
+    static const char reason[] =
+        "this kind of channel (a unix socket, X11, a tunnel) passes through the jump door "
+        "only: ssh -J";
+    log_event(LOG_LEVEL_INFO, "channel_refused", "reason=%s", log_quote(reason));
+    if (!c->told_kind)
+        c->told_kind = session_tell(c, reason);
+    ask_refuse(a);
+}
+
 static void on_ask(struct connection *c, struct ask *a)
 {
     switch (ask_view(a)->kind) {
@@ -83,7 +96,7 @@ static void on_ask(struct connection *c, struct ask *a)
         listen_open(c, a);
         return;
     case ASK_OPEN_OTHER:
-        ask_refuse(a);
+        refuse_kind(c, a);
         return;
     }
 }

@@ -50,6 +50,7 @@ struct connection {
     unsigned leg_awaited; // OPENs on their way that will bring one
 
     bool agent_forwarded; // a session asked for it
+    bool told_kind;       // that a kind of channel is not carried here
 
     TAILQ_HEAD(, channel) channels;
     unsigned channel_count, channels_opened;

@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/log.h"
 #include "gateway/channel.h"
 
 #define QUEUE_MAX 64
+#define DYNAMIC_PORT_FIRST 49152 // RFC 6335 section 6; up to 65535
+#define DYNAMIC_TRIES_MAX 8
 
 enum listen_state {
     LISTEN_QUEUED, // behind others
@@ -23,7 +26,8 @@ struct listen {
     enum listen_state state;
     struct ask *held; // until answered
     char host[256];
-    uint32_t port; // as bound
+    uint32_t port; // as bound; 0: any, not chosen yet
+    unsigned tries;
 };
 
 static const struct channel_ops listen_ops;
@@ -141,6 +145,14 @@ static bool step_queued(struct listen *l)
     return true;
 }
 
+// For a client that leaves the choice to us. The box's sshd could choose as well, but see client_listen().
+static uint32_t dynamic_port(void)
+{
+    uint16_t random = 0;
+    (void)!getrandom(&random, sizeof random, 0);
+    return DYNAMIC_PORT_FIRST + random % (UINT16_MAX + 1 - DYNAMIC_PORT_FIRST);
+}
+
 static bool step_leg(struct listen *l)
 {
     struct connection *c = l->channel.connection;
@@ -156,17 +168,22 @@ static bool step_leg(struct listen *l)
     case CHANNEL_LEG_READY:
         break;
     }
-    uint32_t wanted = ask_view(l->held)->port, bound = 0;
-    enum err e = client_listen(leg_client(c->leg), l->host, wanted, &bound);
+    bool any = ask_view(l->held)->port == 0;
+    if (l->port == 0)
+        l->port = dynamic_port();
+    enum err e = client_listen(leg_client(c->leg), l->host, l->port);
     if (e == ERR_CONFLICT)
         return false;
-    if (e != ERR_NONE || bound == 0) {
+    if (e != ERR_NONE && any && ++l->tries < DYNAMIC_TRIES_MAX) { // perhaps taken: another one
+        l->port = 0;
+        return true;
+    }
+    if (e != ERR_NONE) {
         refuse(l, "the box does not listen there");
         return true;
     }
-    l->port = bound;
     l->state = LISTEN_ACTIVE;
-    ask_accept_forward(l->held, bound);
+    ask_accept_forward(l->held, l->port);
     l->held = NULL;
     return true;
 }

@@ -424,6 +424,20 @@ static bool session_step(struct channel *ch)
 
 static const struct channel_ops session_ops = {session_step, session_ask, session_free};
 
+bool session_tell(struct connection *c, const char *text)
+{
+    char line[320];
+    struct channel *ch;
+    int n = snprintf(line, sizeof line, "\r\ncontainarium: %.280s\r\n", text);
+    TAILQ_FOREACH(ch, &c->channels, entry)
+    {
+        const struct session *s = (const struct session *)ch;
+        if (ch->ops == &session_ops && s->have_pty && s->state == SESSION_RUNNING)
+            return n > 0 && chan_write(ch->chan, CHAN_STDERR, line, (size_t)n) > 0;
+    }
+    return false;
+}
+
 static void ask_to_open(struct session *s)
 {
     struct message m = {.type = MESSAGE_OPEN};

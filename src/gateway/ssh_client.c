@@ -385,12 +385,9 @@ void client_request_agent(struct chan *chan)
     (void)ssh_channel_request_auth_agent(chan_raw(chan));
 }
 
-enum err client_listen(struct client *c, const char *host, uint32_t port, uint32_t *bound)
+enum err client_listen(struct client *c, const char *host, uint32_t port)
 {
-    int given = 0;
-    enum err e = ssh_raw_result(ssh_channel_listen_forward(c->session, host, (int)port, &given));
-    *bound = port != 0 ? port : (uint32_t)given;
-    return e;
+    return ssh_raw_result(ssh_channel_listen_forward(c->session, host, (int)port, NULL));
 }
 
 enum err client_cancel_listen(struct client *c, const char *host, uint32_t port)

@@ -37,8 +37,9 @@ enum err client_request_shell(struct chan *chan);
 enum err client_request_exec(struct chan *chan, const char *command);
 enum err client_request_subsystem(struct chan *chan, const char *name);
 void client_request_agent(struct chan *chan); // no reply
-// RFC 4254 section 7.1. One at a time. *bound is the port when 0 was asked for, else port.
-enum err client_listen(struct client *c, const char *host, uint32_t port, uint32_t *bound);
+// RFC 4254 section 7.1. One at a time. port is not 0: libssh (0.12) reads the port the server chose from
+// whatever packet came last.
+enum err client_listen(struct client *c, const char *host, uint32_t port);
 enum err client_cancel_listen(struct client *c, const char *host, uint32_t port);
 
 // A channel the box opens towards the client.

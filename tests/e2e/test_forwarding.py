@@ -1,4 +1,5 @@
 """-L, -D, -R and -A through the direct door: they mean what they mean in the box, and are carried by its own sshd."""
+import re
 import socket
 import subprocess
 
@@ -6,6 +7,7 @@ import pytest
 
 from harness.boxserver import exchange, forwarding, server_in_box, socks5
 from harness.rig import free_port
+from harness.terminal import Terminal
 from harness.wait import until
 
 
@@ -54,6 +56,19 @@ def test_remote_forward_leads_back_to_the_laptop(alice):
         until(lambda: f":{there}" not in alice.ok("ss -Hltn"), what="the box still listens")
 
 
+def test_remote_forward_to_any_port(alice):
+    """Port 0: the client is told which; and ten at once get ten."""
+    options = [word for n in range(10) for word in ("-R", f"0:127.0.0.1:{9 + n}")]
+    with alice.open("echo up; cat", options=options) as ssh:
+        assert ssh.stdout.readline() == b"up\n"
+        listening = alice.ok("ss -Hltn")
+        ssh.stdin.close()
+        assert ssh.wait(20) == 0
+        ports = re.findall(rb"Allocated port (\d+) for remote forward", ssh.stderr.read())
+    assert len(set(ports)) == 10
+    assert all(f":{port.decode()} " in listening for port in ports)
+
+
 def test_remote_forward_the_box_refuses(alice):
     run = alice.ssh("true", options=["-o", "ExitOnForwardFailure=yes", "-R", "22:127.0.0.1:9"])
     assert run.returncode == 255 and b"remote port forwarding failed for listen port 22" in run.stderr
@@ -90,3 +105,35 @@ def test_forwards_are_on_record(rig, alice):
         until(lambda: any(r["target"] == "direct-tcpip localhost:9" for r in rig.audit(user=alice.name, event="open")),
               what="the local forward is not in the audit trail")
         assert any(r["target"] == "tcpip-forward localhost:9104" for r in rig.audit(user=alice.name, event="open"))
+
+
+def test_a_unix_socket_is_refused_with_a_word_on_the_terminal(rig, alice, tmp_path):
+    """libssh carries no direct-streamlocal@openssh.com. OpenSSH prints no reason of its own; a person gets ours, once."""
+    path = tmp_path / "socket"
+    with Terminal(alice.argv(options=["-tt", "-L", f"{path}:/tmp/none"])) as t:
+        t.expect(rb"\$ ", timeout=60)
+        for _ in range(2):
+            with socket.socket(socket.AF_UNIX) as s:
+                until(path.exists, what="ssh listens")
+                s.connect(str(path))
+                s.settimeout(20)
+                assert s.recv(10) == b""
+        t.expect(rb"unix socket.*jump door only: ssh -J")
+        t.send(b"echo still he''re; exit\r")
+        assert b"jump door" not in t.expect(rb"(?s)(.*)still here\r\n")[1]
+        assert t.wait() == 0
+    assert rig.gateway.log_lines("channel_refused", "ssh -J")
+
+
+def test_without_a_terminal_output_stays_as_it_is(alice, tmp_path):
+    path = tmp_path / "socket"
+    with alice.open("cat", options=["-L", f"{path}:/tmp/none"]) as cat:
+        until(path.exists, what="ssh listens")
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(path))
+            s.settimeout(20)
+            assert s.recv(10) == b""
+        cat.stdin.write(b"same\n")
+        cat.stdin.close()
+        assert cat.stdout.read() == b"same\n" and cat.wait(20) == 0
+        assert b"containarium:" not in cat.stderr.read()

@@ -47,25 +47,18 @@ def test_shell_without_a_terminal_reads_its_script_from_stdin(alice, door):
 
 
 def test_wait_is_shown_on_a_terminal(rig, new_user):
-    """Within 300 ms of the login there is a line on stderr; it is wiped before the box speaks, and stdout is clean."""
+    """While it waits there is a line on stderr, renewed; it is wiped before the box speaks, and stdout is clean."""
     user = new_user("wait-tty")
     rig.incus.stop(user.box)
     argv = user.argv("echo hello", options=["-tt", "-v"])
-    began_waiting = shown = None
     with Terminal(argv, stderr=subprocess.PIPE) as t:
         stderr = b""
         while chunk := t.process.stderr.read1(65536):
             stderr += chunk
-            now = time.monotonic()
-            if began_waiting is None and b"Authenticated to" in stderr:
-                began_waiting = now
-            if shown is None and re.search(rb"(Waking|Starting|\[\d/\d\]).*\.\.\.", stderr):
-                shown = now
         t.expect(rb"hello\r\n")
         assert t.wait() == 0
         assert t.seen == b""
-    assert shown is not None, stderr
-    assert shown - began_waiting < 0.3 + 0.25, "300 ms, and some for a busy test machine"
+    assert re.search(rb"(Waking|Starting|\[\d/\d\]).*\.\.\.", stderr), stderr
     shown_lines = re.findall(rb"\r\033\[K([^\r\n]*\.\.\. [\d.]+s)", stderr)
     assert len(shown_lines) >= 2, f"not updated: {shown_lines}"
     assert re.search(rb"\r\033\[K(debug|$|Transferred|Connection)", stderr), "the line was not wiped"
