@@ -4,6 +4,7 @@
 Both stand in front of the same box, on the same machine, in the same run, taking turns. Nothing is asserted.
 """
 import argparse
+import contextlib
 import pwd
 import socket
 import subprocess
@@ -20,6 +21,7 @@ BASTION_USER = "containarium-bench"
 KEX = ("curve25519-sha256", "sntrup761x25519-sha512@openssh.com")  # the latter is OpenSSH's own first choice
 CIPHERS = ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com")
 SINK_PORT, SOURCE_PORT = 5001, 5002
+REMOTE = {"up": "cat > /dev/null", "down": "read n; head -c ${n}M /dev/zero"}  # the same in a session
 
 # In the box: one port that swallows, one that gives as many MiB of zeros as a line asks for, so that no inner SSH blurs the gateway's share.
 BOX_SERVER = f"""
@@ -129,6 +131,10 @@ class Bench:
         return ["ssh", "-F", self.user.config, *options, "-p", self.bastion.port, "-W", f"{self.address}:{port}",
                 f"{BASTION_USER}@127.0.0.1"]
 
+    def to_the_box(self, command, *options):
+        """The same session without anything in between."""
+        return ["ssh", "-F", self.user.config, *options, f"{self.user.name}@{self.address}", command]
+
     def until_idle(self):
         """Every connection has ended and was waited for, so that its CPU is in its listener's account."""
         until(lambda: not children(self.rig.gateway.pid) and not self.bastion.processes(), 20, "connections end")
@@ -145,7 +151,7 @@ class Bench:
             "gateway, direct": self.user.argv("echo up"),
             "gateway, jump": self.user.argv("echo up", door="jump"),
             "sshd, jump": ["ssh", "-F", self.user.config, *jump, f"{self.user.name}@{self.address}", "echo up"],
-            "no bastion": ["ssh", "-F", self.user.config, f"{self.user.name}@{self.address}", "echo up"],
+            "no bastion": self.to_the_box("echo up"),
         }
         for argv in ways.values():
             first_byte(argv)
@@ -154,6 +160,36 @@ class Bench:
             for name, argv in ways.items():
                 figures[name].append(first_byte(argv))
         return figures
+
+    def echo(self, rounds, bytes_a_round=200):
+        """Microseconds from a byte typed to its echo, on a connection that stands."""
+        jump = ["-J", f"{BASTION_USER}@127.0.0.1:{self.bastion.port}"]
+        ways = {
+            "gateway, direct": self.user.argv("cat"),
+            "no bastion": self.to_the_box("cat"),
+            "gateway, jump": self.user.argv("cat", door="jump"),
+            "sshd, jump": ["ssh", "-F", self.user.config, *jump, f"{self.user.name}@{self.address}", "cat"],
+        }
+        figures = {}
+        with contextlib.ExitStack() as stack:
+            running = {name: stack.enter_context(subprocess.Popen(
+                list(map(str, argv)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0))
+                for name, argv in ways.items()}
+            for n in range(rounds + 1):  # the first warms up
+                for name, run in running.items():
+                    took = [self._echo_one(run) for _ in range(bytes_a_round)]
+                    figures.setdefault(name, []).extend(took if n else [])
+            for run in running.values():
+                run.stdin.close()
+        self.until_idle()
+        return figures
+
+    @staticmethod
+    def _echo_one(run):
+        began = time.monotonic()
+        run.stdin.write(b"x")
+        assert run.stdout.read(1) == b"x"
+        return (time.monotonic() - began) * 1e6
 
     def login_cpu(self, logins):
         """Milliseconds of server CPU a login with one forwarded stream, by key exchange method, in four turns each."""
@@ -214,17 +250,20 @@ class Bench:
                             ("sshd", self.through_sshd, self.bastion.process.pid)):
                         argv = function(SINK_PORT if way == "up" else SOURCE_PORT, *option)
                         self.note_bulk(figures, (name, cipher, way), argv, way, megabytes, pid)
-                    remote = "cat > /dev/null" if way == "up" else "read n; head -c ${n}M /dev/zero"
-                    self.note_bulk(figures, ("gateway, direct", cipher, way), self.user.argv(remote, options=option),
-                                   way, megabytes, self.rig.gateway.pid)
+                    self.note_bulk(figures, ("gateway, direct", cipher, way),
+                                   self.user.argv(REMOTE[way], options=option), way, megabytes, self.rig.gateway.pid)
+                    self.note_bulk(figures, ("no bastion", cipher, way), self.to_the_box(REMOTE[way], *option),
+                                   way, megabytes, None)
         return figures
 
     def note_bulk(self, figures, key, argv, way, megabytes, pid):
-        before, began = cpu_seconds(pid), time.monotonic()
+        """pid None: the server is the box's own, whose CPU is not ours to count."""
+        before, began = pid and cpu_seconds(pid), time.monotonic()
         (self.upload if way == "up" else self.download)(argv, megabytes)
         took = time.monotonic() - began
         self.until_idle()
-        figures.setdefault(key, []).append((megabytes / took, (cpu_seconds(pid) - before) * 1024 / megabytes))
+        figures.setdefault(key, []).append(
+            (megabytes / took, (cpu_seconds(pid) - before) * 1024 / megabytes if pid else None))
 
     @staticmethod
     def upload(argv, megabytes):
@@ -253,6 +292,9 @@ class Bench:
 def show(results):
     print("\nlogin to an awake box, until the first byte of output")
     table(["way", "ms: median (least-most)"], [[n, spread(v)] for n, v in results["latency_ms"].items()])
+    print("\necho of one byte, on a connection that stands")
+    table(["way", "us: median", "95 %"], [[n, f"{median(v):.0f}", f"{sorted(v)[len(v) * 95 // 100]:.0f}"]
+                                          for n, v in results["echo_us"].items()])
     print("\nserver CPU a login (key exchange, public key, one forwarded stream)")
     table(["server", "ms: median (least-most)"], [[n, spread(v, 2)] for n, v in results["login_cpu_ms"].items()])
     memory = results["idle_pss_kib"]
@@ -260,8 +302,8 @@ def show(results):
     table(["server", "KiB PSS", "processes"],
           [[n, f"{memory[n]:.0f}", f"{memory[n + ', processes']:.0f}"] for n in ("gateway", "sshd")])
     print("\nbulk through the bastion (client, bastion and box share this machine's cores)")
-    rows = [[r["way"], r["cipher"].split("@")[0], r["direction"], f"{r['mib_per_s']:.0f}", f"{r['cpu_s_per_gib']:.2f}"]
-            for r in results["bulk"]]
+    rows = [[r["way"], r["cipher"].split("@")[0], r["direction"], f"{r['mib_per_s']:.0f}",
+             "-" if r["cpu_s_per_gib"] is None else f"{r['cpu_s_per_gib']:.2f}"] for r in results["bulk"]]
     table(["way", "cipher", "direction", "MiB/s", "server CPU s/GiB"], rows)
 
 
@@ -278,13 +320,14 @@ def main():
     with gateway(box={"jump_ports": f"22 {SINK_PORT}-{SOURCE_PORT}"}) as rig:
         bench = Bench(rig)
         try:
-            results = {"latency_ms": bench.latency(options.rounds), "login_cpu_ms": bench.login_cpu(options.logins),
+            results = {"latency_ms": bench.latency(options.rounds), "echo_us": bench.echo(options.rounds),
+                       "login_cpu_ms": bench.login_cpu(options.logins),
                        "idle_pss_kib": bench.idle_memory(options.idle)}
             bulk = bench.bulk(options.megabytes, options.bulk_rounds)
         finally:
             bench.bastion.close()
     results["bulk"] = [{"way": way, "cipher": cipher, "direction": direction,
-                        "mib_per_s": median([m for m, _ in values]), "cpu_s_per_gib": median([c for _, c in values])}
+                        "mib_per_s": median([m for m, _ in values]), "cpu_s_per_gib": median([c for _, c in values]) if values[0][1] is not None else None}
                        for (way, cipher, direction), values in sorted(bulk.items(), key=lambda kv: kv[0][1:] + kv[0][:1])]
     show(results)
     report("login", results, options.json)
