@@ -63,7 +63,7 @@ def incus(temp):
 @pytest.fixture(scope="session")
 def rig(incus, temp):
     """The gateway most tests share."""
-    rig = Rig(incus, temp / "shared").start()
+    rig = Rig(incus, temp).start()
     yield rig
     rig.stop()
 
@@ -74,7 +74,7 @@ def make_rig(incus, temp):
     rigs = []
 
     def make(start=True, **overrides):
-        rig = Rig(incus, Path(tempfile.mkdtemp(prefix="rig.", dir=temp)), **overrides)
+        rig = Rig(incus, temp, **overrides)
         rigs.append(rig)
         return rig.start() if start else rig
 

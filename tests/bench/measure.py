@@ -28,7 +28,7 @@ def gateway(**overrides):
     folder = Path(tempfile.mkdtemp(prefix="containarium-bench."))
     folder.chmod(0o755)
     incus = Incus.prepare(folder, CONTROL_USER)
-    rig = Rig(incus, folder / "rig", **overrides)
+    rig = Rig(incus, folder, **overrides)
     try:
         yield rig.start()
     finally:

@@ -80,7 +80,7 @@ def test_missing_image_is_named(rig):
 def fragile(incus, temp):
     """A gateway whose control plane is killed again and again."""
     from harness.rig import Rig
-    rig = Rig(incus, temp / "fragile").start()
+    rig = Rig(incus, temp).start()
     yield rig
     rig.stop()
 

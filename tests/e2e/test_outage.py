@@ -21,7 +21,7 @@ def proxy(incus):
 @pytest.fixture(scope="module")
 def behind(incus, temp, proxy):
     """A gateway that reaches Incus through the proxy."""
-    rig = Rig(incus, temp / "behind", incus={"url": proxy.url, "timeout": "5s"}, box={"wake_deadline": "20s"}).start()
+    rig = Rig(incus, temp, incus={"url": proxy.url, "timeout": "5s"}, box={"wake_deadline": "20s"}).start()
     yield rig
     proxy.passing()
     rig.stop()
@@ -145,7 +145,7 @@ def copy_for(owner, path, folder):
 @pytest.fixture(scope="module")
 def small(incus, temp):
     """A gateway whose store lies on a disk of 48 MB."""
-    rig = Rig(incus, temp / "small")
+    rig = Rig(incus, temp)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,mode=0700", "tmpfs", rig.state_dir], check=True)
     subprocess.run(["chown", f"{CONTROL_USER}:", rig.state_dir], check=True)
     rig.start()

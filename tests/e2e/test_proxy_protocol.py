@@ -30,7 +30,7 @@ class Balancer:
     """HAProxy in front of a gateway: self.ports[version, family]."""
 
     def __init__(self, rig, folder):
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         self.ports = {}
         text = CONFIGURATION
         for version, option in (("v1", "send-proxy"), ("v2", "send-proxy-v2")):
@@ -63,7 +63,7 @@ def _answers(host, port):
 @pytest.fixture(scope="module")
 def behind(incus, temp):
     """A gateway that believes a balancer on 127.0.0.1, and nobody else."""
-    rig = Rig(incus, temp / "behind", gateway={"proxy_protocol_from": "127.0.0.1/32"})
+    rig = Rig(incus, temp, gateway={"proxy_protocol_from": "127.0.0.1/32"})
     rig.start_control()
     rig.gateway.start()  # it greets only those who say whom they bring
     yield rig
@@ -71,8 +71,8 @@ def behind(incus, temp):
 
 
 @pytest.fixture(scope="module")
-def balancer(behind, temp):
-    balancer = Balancer(behind, temp / "haproxy")
+def balancer(behind):
+    balancer = Balancer(behind, behind.folder / "haproxy")
     yield balancer
     balancer.close()
 

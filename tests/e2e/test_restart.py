@@ -13,7 +13,7 @@ from harness.wait import until
 def mortal(incus, temp):
     """A gateway whose daemons are killed."""
     from harness.rig import Rig
-    rig = Rig(incus, temp / "mortal").start()
+    rig = Rig(incus, temp).start()
     yield rig
     rig.stop()
 

@@ -94,7 +94,7 @@ def test_cli_stop_start_freeze(rig, sleeper):
 @pytest.fixture(scope="module")
 def hasty(incus, temp):
     """A gateway that waits five seconds for a box and lets users jump to one more port."""
-    rig = Rig(incus, temp / "hasty", box={"wake_deadline": "5s", "jump_ports": "22 8080"}).start()
+    rig = Rig(incus, temp, box={"wake_deadline": "5s", "jump_ports": "22 8080"}).start()
     yield rig
     rig.stop()
 

@@ -4,10 +4,12 @@ import itertools
 import json
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 from .daemon import Daemon
@@ -37,12 +39,13 @@ def binaries():
 
 
 def free_port():
-    """A port that is free on both loopback addresses."""
+    """A port that is free on both loopback addresses, and below those the kernel gives to outgoing connections: one of
+    them could take it before the server that it is for."""
     while True:
+        port = random.randrange(10240, 32768)
         with socket.socket() as four, socket.socket(socket.AF_INET6) as six:
-            four.bind(("127.0.0.1", 0))
-            port = four.getsockname()[1]
             try:
+                four.bind(("127.0.0.1", port))
                 six.bind(("::1", port))
                 return port
             except OSError:
@@ -54,12 +57,12 @@ class Rig:
     _numbers = itertools.count()
 
     def __init__(self, incus, folder, /, **overrides):
-        """`overrides`: section=dict of keys that differ from the test configuration."""
+        """Keeps to a folder of its own in `folder`. `overrides`: section=dict of keys that differ from the test
+        configuration."""
         self.number = next(Rig._numbers)
-        Rig.all.append(self)
         self.incus = incus
         self.bin = binaries()
-        self.folder = Path(folder)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"rig{self.number}.", dir=folder))
         self.port = free_port()
         self.state_dir, self.run_dir = self.folder / "state", self.folder / "run"
         self.host_key_dir, self.config = self.folder / "hostkeys", self.folder / "containarium.conf"
@@ -72,11 +75,11 @@ class Rig:
                               self.folder / "control.log")
         self.gateway = Daemon([self.bin / "containarium-gateway", "--config", self.config], GATEWAY_USER,
                               self.folder / "gateway.log")
+        Rig.all.append(self)
 
     # ---- what is on disk -----------------------------------------------------------------------------------------
 
     def _make_folders(self):
-        self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         os.chmod(self.folder, 0o755)
         for folder, user, mode in ((self.state_dir, CONTROL_USER, 0o700), (self.run_dir, CONTROL_USER, 0o755),
                                    (self.host_key_dir, GATEWAY_USER, 0o755)):
