@@ -14,7 +14,7 @@
 
 #define FILE_MAX (1024 * 1024)
 #define LINE_MAX_WANTED 1024
-#define OPTIONS_MAX 64
+#define OPTIONS_MAX 128
 #define SECTION_SIZE 64
 
 // Debian's library has the length of a line as a variable; where it is fixed at compile time this is absent

@@ -23,6 +23,10 @@ struct config {
     uint64_t login_grace;                  // ms from accept to authentication
     uint64_t max_auth_failures;            // signatures or offers refused before the connection ends
     uint64_t max_unauthenticated;          // connections that have not logged in yet, all addresses together
+    uint64_t max_unauthenticated_per_source; // ditto, from one IPv4 address or IPv6 /64
+    uint64_t early_drop;                   // percent of max_unauthenticated
+    uint64_t known_reserve;                // places beside max_unauthenticated
+    char allow_from[CONFIG_TEXT];          // subnets_have list; "" = from everywhere
     uint64_t max_connections;              // connections of all kinds
     uint64_t max_channels;                 // channels a connection
     char proxy_protocol_from[CONFIG_TEXT]; // subnets_have list: their connections begin with a PROXY header
@@ -67,6 +71,27 @@ struct config {
     char jump_ports[CONFIG_TEXT]; // ports reachable on one's own box through the jump door: "22" or "22 80
                                   // 8000-8999"
 
+    // [limits] of each user, unless they have their own
+    uint64_t limit_logins, limit_logins_per_source; // a minute
+    uint64_t limit_connections, limit_connections_per_source;
+    uint64_t limit_sessions, limit_channels;
+    uint64_t limit_bandwidth; // bytes a second, 0 = none
+    uint64_t limit_burst;     // bytes
+
+    // [bans]
+    uint64_t ban_failures, ban_names, ban_silent;
+    uint64_t ban_window, ban_duration, ban_duration_max, ban_memory; // ms
+    uint64_t ban_growth;
+    uint64_t ban_trust;            // ms
+    char ban_never[CONFIG_TEXT];   // subnets_have list
+
+    // [audit]
+    uint64_t audit_keep; // ms, 0 = for ever
+
+    // [metrics]
+    char metrics_listen[CONFIG_TEXT]; // "" = none, an address with port, or a path
+    bool metrics_per_user;
+
     // [log]
     char log_level[CONFIG_TEXT]; // debug info warn error
 };
@@ -88,6 +113,8 @@ enum config_type {
     CONFIG_ADDRESS,
     CONFIG_PORTS,
     CONFIG_SUBNETS, // any number of addresses and subnets
+    CONFIG_RATE,    // a size, or "none" for 0
+    CONFIG_LOCAL,   // "", a loopback address with port, or an absolute path
 };
 
 struct config_option {

@@ -62,6 +62,12 @@ static void print_accepted(const struct config_option *o, FILE *out)
     case CONFIG_SUBNETS:
         fputs("addresses and subnets, separated by spaces", out);
         break;
+    case CONFIG_RATE:
+        fprintf(out, "none, or up to %s", size_format(o->max, high, sizeof high));
+        break;
+    case CONFIG_LOCAL:
+        fputs("LOOPBACK-ADDRESS:PORT or an absolute path", out);
+        break;
     }
 }
 

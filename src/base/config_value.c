@@ -144,6 +144,16 @@ static bool url_valid(const char *text)
     return *host != '\0' && only(host, "-._:[]"); // no path, no user: those are ours to add
 }
 
+// "127.0.0.1:9522" or "[::1]:9522", nothing that others can reach; or a path.
+static bool local_valid(const char *text)
+{
+    char host[64];
+    uint16_t port = 0;
+    if (text[0] == '\0' || text[0] == '/')
+        return strlen(text) < 100; // sun_path
+    return endpoint_parse(text, strlen(text), host, sizeof host, &port) && subnets_have("127.0.0.0/8 ::1", host);
+}
+
 static bool choice_valid(const char *choices, const char *text)
 {
     size_t n = strlen(text);
@@ -190,6 +200,14 @@ static enum err size_value(const struct config_option *o, const char *text, uint
         return fault_set(f, ERR_INVALID, "\"%.100s\" is out of range; accepted: %s to %s", text,
                          size_format(o->min, low, sizeof low), size_format(o->max, high, sizeof high));
     *out = n;
+    return ERR_NONE;
+}
+
+static enum err rate_value(const struct config_option *o, const char *text, uint64_t *out, struct fault *f)
+{
+    if (strcmp(text, "none") != 0)
+        return size_value(o, text, out, f);
+    *out = 0;
     return ERR_NONE;
 }
 
@@ -281,9 +299,14 @@ static enum err text_check(const struct config_option *o, const char *text, stru
         ok = subnets_valid(text);
         accepted = "addresses and subnets, like 192.0.2.7 10.0.0.0/8 2001:db8::/32";
         break;
+    case CONFIG_LOCAL:
+        ok = local_valid(text);
+        accepted = "a loopback address with port, like 127.0.0.1:9522, or a path of at most 99 bytes";
+        break;
     case CONFIG_UINT:
     case CONFIG_BOOL:
     case CONFIG_SIZE:
+    case CONFIG_RATE:
     case CONFIG_DURATION:
         break; // not text, see config_value_parse
     }
@@ -302,6 +325,8 @@ enum err config_value_parse(const struct config_option *o, const char *text, str
         return bool_value(text, field(o, c), f);
     case CONFIG_SIZE:
         return size_value(o, text, field(o, c), f);
+    case CONFIG_RATE:
+        return rate_value(o, text, field(o, c), f);
     case CONFIG_DURATION:
         return duration_value(o, text, field(o, c), f);
     case CONFIG_STRING:
@@ -316,6 +341,7 @@ enum err config_value_parse(const struct config_option *o, const char *text, str
     case CONFIG_ADDRESS:
     case CONFIG_PORTS:
     case CONFIG_SUBNETS:
+    case CONFIG_LOCAL:
         break;
     }
     if (strlen(text) >= CONFIG_TEXT)
@@ -338,6 +364,11 @@ const char *config_value_format(const struct config_option *o, const struct conf
         return out;
     case CONFIG_SIZE:
         return size_format(*(const uint64_t *)at, out, CONFIG_TEXT);
+    case CONFIG_RATE:
+        if (*(const uint64_t *)at != 0)
+            return size_format(*(const uint64_t *)at, out, CONFIG_TEXT);
+        snprintf(out, CONFIG_TEXT, "none");
+        return out;
     case CONFIG_DURATION:
         return duration_format_exact(*(const uint64_t *)at, out, CONFIG_TEXT);
     case CONFIG_STRING:
@@ -352,6 +383,7 @@ const char *config_value_format(const struct config_option *o, const struct conf
     case CONFIG_ADDRESS:
     case CONFIG_PORTS:
     case CONFIG_SUBNETS:
+    case CONFIG_LOCAL:
         break;
     }
     snprintf(out, CONFIG_TEXT, "%s", (const char *)at);

@@ -1,17 +1,11 @@
 #include "base/subnets.h"
 
 #include <arpa/inet.h>
-#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define WORD_MAX (INET6_ADDRSTRLEN + 4)
-
-// Every address as 128 bits, IPv4 in its mapped form; so its prefix grows by 96.
-struct subnet {
-    uint8_t address[16];
-    unsigned prefix;
-};
 
 static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -28,7 +22,7 @@ static bool bit(const uint8_t *bytes, unsigned i)
     return (bytes[i / 8] >> (7 - i % 8) & 1) != 0;
 }
 
-static bool subnet_parse(const char *text, struct subnet *out)
+bool subnet_parse(const char *text, struct subnet *out)
 {
     char word[WORD_MAX];
     bool is_v4 = false;
@@ -56,13 +50,49 @@ static bool subnet_parse(const char *text, struct subnet *out)
     return true;
 }
 
-static bool subnet_has(const struct subnet *s, const uint8_t address[16])
+bool subnet_has(const struct subnet *s, const uint8_t address[16])
 {
     for (unsigned i = 0; i < s->prefix; i++) {
         if (bit(s->address, i) != bit(address, i))
             return false;
     }
     return true;
+}
+
+static bool is_mapped(const struct subnet *s)
+{
+    return s->prefix >= 96 && memcmp(s->address, mapped, sizeof mapped) == 0;
+}
+
+bool subnet_of_source(const char *address, struct subnet *out)
+{
+    bool is_v4 = false;
+    if (!address_parse(address, out->address, &is_v4))
+        return false;
+    out->prefix = 128;
+    if (is_mapped(out))
+        return true;
+    out->prefix = 64;
+    memset(out->address + 8, 0, 8);
+    return true;
+}
+
+int subnet_compare(const struct subnet *a, const struct subnet *b)
+{
+    int order = memcmp(a->address, b->address, sizeof a->address);
+    return order != 0 ? order : (int)a->prefix - (int)b->prefix;
+}
+
+const char *subnet_format(const struct subnet *s, char out[SUBNET_TEXT])
+{
+    char text[INET6_ADDRSTRLEN];
+    bool v4 = is_mapped(s);
+    inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? s->address + sizeof mapped : s->address, text, sizeof text);
+    if (s->prefix == 128)
+        snprintf(out, SUBNET_TEXT, "%s", text);
+    else
+        snprintf(out, SUBNET_TEXT, "%s/%u", text, v4 ? s->prefix - 96 : s->prefix);
+    return out;
 }
 
 // The next word into `s`. False at the end of the list (*valid) or at a word that is none (!*valid).

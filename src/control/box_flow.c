@@ -85,7 +85,10 @@ static void fail(struct flow *flow, enum err code, const struct fault *f)
 static enum err add_key_line(const struct account_key *key, void *arg, struct fault *f)
 {
     FILE *out = arg;
-    if (fprintf(out, "%s %s %s\n", key->key.type, key->key.base64, key->key.comment) < 0)
+    char options[KEYOPTION_TEXT];
+    keyoption_for_box(key->key.options, options);
+    if (fprintf(out, "%s%s%s %s %s\n", options, options[0] == '\0' ? "" : " ", key->key.type, key->key.base64,
+                key->key.comment) < 0)
         return fault_set(f, ERR_MEMORY, "out of memory");
     return ERR_NONE;
 }

@@ -12,6 +12,7 @@ static json_t *value_json(const struct config *config, const struct config_optio
     switch (o->type) {
     case CONFIG_UINT:
     case CONFIG_SIZE:
+    case CONFIG_RATE:
     case CONFIG_DURATION: {
         uint64_t n;
         memcpy(&n, at, sizeof n);
@@ -31,6 +32,7 @@ static json_t *value_json(const struct config *config, const struct config_optio
     case CONFIG_ADDRESS:
     case CONFIG_PORTS:
     case CONFIG_SUBNETS:
+    case CONFIG_LOCAL:
     case CONFIG_NAME:
     case CONFIG_URL:
     case CONFIG_ALGORITHMS:

@@ -12,7 +12,7 @@
 
 static const char *const role_names[] = {"user", "operator", "admin"};
 static const char *const kind_names[] = {"session", "direct-tcpip", "tcpip-forward",
-                                         "auth-agent-req@openssh.com", "unknown"};
+                                         "auth-agent-req@openssh.com", "pty-req", "unknown"};
 
 const char *role_name(enum role role)
 {
@@ -220,6 +220,9 @@ static enum authz_verdict decide_direct_tcpip(const struct authz_subject *s, con
         return deny(reason, size, "the target is neither a host name nor an address");
     if (r->port == 0 || r->port > 65535)
         return deny(reason, size, "%u is not a port", r->port);
+    if (s->key != NULL && !keyoption_may_open(s->key, t.name, r->port))
+        return deny(reason, size, "the key you came in with may not open %.200s port %u (%s)", t.name, r->port,
+                    s->key->no_port_forwarding ? "no-port-forwarding" : "permitopen");
     if (own_box(s, &t)) {
         if (authz_port_allowed(s->jump_ports, r->port))
             return AUTHZ_BOX_JUMP;
@@ -238,27 +241,48 @@ static enum authz_verdict decide_direct_tcpip(const struct authz_subject *s, con
     return AUTHZ_BOX_FORWARD;
 }
 
+// At the console a key that is for one command, or for nothing but its box, has no business.
+static enum authz_verdict decide_console(const struct authz_subject *s, const struct authz_request *r, char *reason,
+                                         size_t size)
+{
+    bool forced = s->key != NULL && s->key->command[0] != '\0';
+    if (forced && (r->kind == REQUEST_SESSION || r->kind == REQUEST_PTY))
+        return deny(reason, size, "the key you came in with is for one command in its box (command=)");
+    if (r->kind == REQUEST_SESSION)
+        return AUTHZ_CONSOLE;
+    if (r->kind != REQUEST_PTY)
+        return deny(reason, size, "the console has no forwarding; log in as %s for that", s->user);
+    if (s->key != NULL && s->key->no_pty)
+        return deny(reason, size, "the key you came in with gets no terminal (no-pty)");
+    return AUTHZ_CONSOLE;
+}
+
 enum authz_verdict authz_decide(const struct authz_subject *subject, const struct authz_request *request,
                                 bool forward_ok, char *reason, size_t reason_size)
 {
+    static const struct keyoption none = {.expires = 0};
+    const struct keyoption *key = subject->key == NULL ? &none : subject->key;
     if (reason_size > 0)
         reason[0] = '\0';
-    if (subject->console) {
-        if (request->kind == REQUEST_SESSION)
-            return AUTHZ_CONSOLE;
-        return deny(reason, reason_size, "the console has no forwarding; log in as %s for that",
-                    subject->user);
-    }
+    if (subject->console)
+        return decide_console(subject, request, reason, reason_size);
     switch (request->kind) {
     case REQUEST_SESSION:
         return AUTHZ_BOX_SESSION;
+    case REQUEST_PTY:
+        if (!key->no_pty)
+            return AUTHZ_BOX_SESSION;
+        return deny(reason, reason_size, "the key you came in with gets no terminal (no-pty)");
     case REQUEST_DIRECT_TCPIP:
         return decide_direct_tcpip(subject, request, forward_ok, reason, reason_size);
     case REQUEST_TCPIP_FORWARD:
     case REQUEST_AGENT:
-        if (forward_ok)
-            return AUTHZ_BOX_FORWARD;
-        return deny(reason, reason_size, "%s is not allowed", request_kind_name(request->kind));
+        if (!forward_ok)
+            return deny(reason, reason_size, "%s is not allowed", request_kind_name(request->kind));
+        if (request->kind == REQUEST_AGENT ? key->no_agent_forwarding : key->no_port_forwarding)
+            return deny(reason, reason_size, "the key you came in with may not use %s",
+                        request_kind_name(request->kind));
+        return AUTHZ_BOX_FORWARD;
     case REQUEST_UNKNOWN:
         break;
     }

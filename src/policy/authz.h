@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/fault.h"
+#include "policy/keyoption.h"
 
 enum role { ROLE_USER, ROLE_OPERATOR, ROLE_ADMIN };
 const char *role_name(enum role role);
@@ -16,7 +17,8 @@ enum request_kind {
     REQUEST_SESSION,       // "session"
     REQUEST_DIRECT_TCPIP,  // "direct-tcpip"
     REQUEST_TCPIP_FORWARD, // "tcpip-forward" (global)
-    REQUEST_AGENT,         // "auth-agent-req@openssh.com"
+    REQUEST_AGENT,         // "auth-agent-req@openssh.com" of a session
+    REQUEST_PTY,           // "pty-req" of a session
     REQUEST_UNKNOWN,
 };
 const char *request_kind_name(enum request_kind kind);
@@ -31,6 +33,7 @@ struct authz_subject {
     const char *jump_ports;  // config's [box] jump_ports
     const char
         *box_subnet; // config's [box] subnet: other boxes and the host's bridge are in it; NULL = not known
+    const struct keyoption *key; // options of the key they came in with; NULL = none
 };
 
 struct authz_request {

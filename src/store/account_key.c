@@ -8,9 +8,8 @@
 
 #define KEY_COLUMNS                                                                                          \
     "keys.id, keys.account_id, keys.type, keys.base64, keys.fingerprint, keys.comment, keys.bits, "          \
-    "keys.added, "                                                                                           \
-    "keys.last_used"
-#define KEY_COLUMN_COUNT 9
+    "keys.added, keys.last_used, keys.options"
+#define KEY_COLUMN_COUNT 10
 
 static void read_key(const struct query *q, struct account_key *out)
 {
@@ -25,6 +24,7 @@ static void read_key(const struct query *q, struct account_key *out)
     query_copy(q, 4, out->key.fingerprint, sizeof out->key.fingerprint);
     query_copy(q, 5, out->key.comment, sizeof out->key.comment);
     out->key.bits = (unsigned)query_int(q, 6);
+    query_copy(q, 9, out->key.options, sizeof out->key.options);
 }
 
 enum err account_key_find(struct store *s, const char *fingerprint, struct account *owner,
@@ -60,7 +60,7 @@ static enum err insert_key(struct store *s, int64_t account_id, const struct pub
                            int *changes, struct fault *f)
 {
     static const char sql[] = "INSERT INTO keys (account_id, fingerprint, type, base64, comment, bits, "
-                              "added) VALUES (?, ?, ?, ?, ?, ?, ?)"
+                              "added, options) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
                               " ON CONFLICT (fingerprint) DO NOTHING";
     struct query q;
     enum err e = query_write(s, sql, &q, f);
@@ -73,10 +73,24 @@ static enum err insert_key(struct store *s, int64_t account_id, const struct pub
     query_bind_text(&q, key->comment);
     query_bind_int(&q, key->bits);
     query_bind_int(&q, now);
+    query_bind_text(&q, key->options);
     e = query_run(&q, changes, f);
     if (e == ERR_CONFLICT) // the foreign key
         e = fault_set(f, ERR_NOTFOUND, "there is no account number %lld any more", (long long)account_id);
     return e;
+}
+
+// The key is there already: what it may do is what was said last.
+static enum err change_options(struct store *s, int64_t key_id, const char *options, struct fault *f)
+{
+    static const char sql[] = "UPDATE keys SET options = ? WHERE id = ?";
+    struct query q;
+    enum err e = query_write(s, sql, &q, f);
+    if (e != ERR_NONE)
+        return e;
+    query_bind_text(&q, options);
+    query_bind_int(&q, key_id);
+    return query_run(&q, NULL, f);
 }
 
 enum err account_key_add(struct store *s, int64_t account_id, const struct pubkey *key, time_t now,
@@ -96,6 +110,11 @@ enum err account_key_add(struct store *s, int64_t account_id, const struct pubke
     if (e == ERR_NONE && owner.id != account_id)
         e = fault_set(f, ERR_CONFLICT, "the key %s belongs to %s already; a key can log in one user only",
                       key->fingerprint, owner.name);
+    if (e == ERR_NONE && strcmp(existing.key.options, key->options) != 0) {
+        e = change_options(s, existing.id, key->options, f);
+        if (e == ERR_NONE && added != NULL)
+            *added = true;
+    }
     return e;
 }
 

@@ -1,6 +1,7 @@
 // The audit trail: append-only, typed, hash-chained. hash = SHA-256(previous hash, every field of the row in
-// a canonical length-prefixed encoding). The first row chains to 32 zero bytes. The last row's number and
-// hash are kept in a table of their own, written with every commit, so that a cut tail is noticed as well.
+// a canonical length-prefixed encoding). The first row chains to 32 zero bytes. Two marks hold the chain, each signed
+// with the trail's own key (Ed25519): the head, the number and hash of the last row, written with every commit, so that
+// a cut tail is noticed as well; and the anchor, those of the last row that retention has taken.
 #ifndef STORE_AUDIT_H
 #define STORE_AUDIT_H
 
@@ -9,8 +10,10 @@
 #include "store/store.h"
 
 enum audit_event {
+    AUDIT_ADMITTED,      // a connection was let in to authenticate
     AUDIT_ADMIT_REFUSED, // connection refused before authentication
     AUDIT_AUTH_FAILED,   // an offered key or signature was refused
+    AUDIT_LOGIN_FAILED,  // a connection ended without a login; reason and duration
     AUDIT_LOGIN,         // authenticated; committed before the client is told
     AUDIT_OPEN,          // a channel was allowed
     AUDIT_REFUSED,       // a channel or request was refused
@@ -25,7 +28,13 @@ enum audit_event {
     AUDIT_ACCOUNT_DELETED,
     AUDIT_KEY_ADDED,
     AUDIT_KEY_REMOVED,
-    AUDIT_COMMAND, // an administrative verb was run
+    AUDIT_BANNED,
+    AUDIT_UNBANNED,
+    AUDIT_LIMIT_SET,
+    AUDIT_EXPIRED,     // retention took the oldest records; how many
+    AUDIT_KEY_RENEWED, // the trail is signed with another key from here on
+    AUDIT_COMMAND,     // an administrative verb was run
+    AUDIT_EVENTS,
 };
 const char *audit_event_name(enum audit_event event); // "login", "key-added", ...
 bool audit_event_parse(const char *text, enum audit_event *out);
@@ -62,5 +71,32 @@ MUST_CHECK enum err audit_each(struct store *s, const struct audit_query *query,
 // Walks the whole chain. ERR_CONFLICT with the first bad seq in the fault if it does not hold. *rows may be
 // NULL.
 MUST_CHECK enum err audit_verify(struct store *s, int64_t *rows, struct fault *f);
+// The same in steps of at most `rows` records, between which others may write. *done: it holds to its end.
+struct audit_walk;
+MUST_CHECK enum err audit_walk_new(struct store *s, struct audit_walk **out, struct fault *f);
+MUST_CHECK enum err audit_walk_step(struct audit_walk *w, unsigned rows, bool *done, struct fault *f);
+int64_t audit_walk_rows(const struct audit_walk *w);
+void audit_walk_free(struct audit_walk *w); // NULL is fine
+
+// Removes the oldest records, as long as they are older than `before`, at most `most` of them.
+MUST_CHECK enum err audit_expire(struct store *s, time_t before, unsigned most, unsigned *removed, struct fault *f);
+
+// The head as text, to be kept elsewhere: whoever has it can tell later that this much was there.
+struct audit_mark_text {
+    int64_t seq;
+    char hash[65], signature[129]; // hex
+    char key[65];                  // the public key, hex
+};
+MUST_CHECK enum err audit_head(struct store *s, struct audit_mark_text *out, struct fault *f);
+
+struct audit_count {
+    const char *user;
+    uint64_t logins;
+    time_t last;
+    uint64_t failures;
+};
+typedef enum err (*audit_count_fn)(const struct audit_count *count, void *arg, struct fault *f);
+// Logins and failed logins since then, a user (login name) at a time, in name order.
+MUST_CHECK enum err audit_count_users(struct store *s, time_t since, audit_count_fn each, void *arg, struct fault *f);
 
 #endif

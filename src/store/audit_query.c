@@ -129,3 +129,29 @@ enum err audit_each(struct store *s, const struct audit_query *query, audit_each
     query_end(&fl.q);
     return e;
 }
+
+enum err audit_count_users(struct store *s, time_t since, audit_count_fn each, void *arg, struct fault *f)
+{
+    static const char sql[] = "SELECT user, sum(event = 'login'), max(CASE event WHEN 'login' THEN time ELSE 0 END),"
+                              " sum(event = 'login-failed') FROM audit"
+                              " WHERE event IN ('login', 'login-failed') AND time >= ? GROUP BY user ORDER BY user";
+    struct query q;
+    bool row = true;
+    enum err e = query_read(s, sql, &q, f);
+    if (e == ERR_NONE)
+        query_bind_int(&q, since);
+    while (e == ERR_NONE) {
+        e = query_step(&q, &row, f);
+        if (e != ERR_NONE || !row)
+            break;
+        struct audit_count count = {
+            .user = query_text(&q, 0),
+            .logins = (uint64_t)query_int(&q, 1),
+            .last = (time_t)query_int(&q, 2),
+            .failures = (uint64_t)query_int(&q, 3),
+        };
+        e = each(&count, arg, f);
+    }
+    query_end(&q);
+    return e;
+}

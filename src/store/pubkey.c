@@ -137,21 +137,12 @@ static bool contains(struct bytes text, const char *word)
 }
 
 // Only called once the text turned out not to be "TYPE ...": says what it is instead.
-static enum err refuse_type(struct bytes first, struct bytes rest, struct fault *f)
+static enum err refuse_type(struct bytes first, struct fault *f)
 {
     if (contains(first, "-cert-v01@"))
         return fault_set(f, ERR_INVALID,
                          "certificates are not accepted: nothing here checks them yet; give the plain "
                          "public key");
-    for (size_t i = 0; i < KEY_TYPES; i++) {
-        char word[PUBKEY_TYPE_SIZE];
-        snprintf(word, sizeof word, "%s ", key_types[i].name);
-        if (contains(rest, word))
-            return fault_set(f, ERR_INVALID,
-                             "options before the key (\"%.*s\") are not accepted; give the line from %s on",
-                             first.size < 40 ? (int)first.size : 40, (const char *)first.data,
-                             key_types[i].name);
-    }
     return fault_set(f, ERR_INVALID,
                      "this is not an SSH public key; accepted: a line like \"ssh-ed25519 AAAA... comment\" "
                      "from a .pub file");
@@ -165,7 +156,7 @@ static enum err fill_from_blob(const unsigned char *blob, size_t size, struct pu
         return malformed("public", f);
     const struct key_type *type = type_find(name);
     if (type == NULL)
-        return refuse_type(name, (struct bytes){blob, 0}, f);
+        return refuse_type(name, f);
     if (type->refused != NULL)
         return fault_set(f, ERR_INVALID, "%s", type->refused);
     snprintf(key->type, sizeof key->type, "%s", type->name);
@@ -263,6 +254,23 @@ static struct bytes next_word(struct bytes *line)
     return word;
 }
 
+// Options off the front of a line that does not begin with a type. A line without a type anywhere is no key line, and
+// is told so instead.
+static enum err take_options(struct bytes *line, struct pubkey *key, struct fault *f)
+{
+    struct keyoption parsed;
+    size_t n = keyoption_length((const char *)line->data, line->size);
+    struct bytes options = {line->data, n}, rest = trim((struct bytes){line->data + n, line->size - n});
+    struct bytes behind = rest, type = next_word(&behind);
+    if (contains(options, "-cert-v01@") || type_find(type) == NULL)
+        return refuse_type(options, f);
+    enum err e = keyoption_parse((const char *)options.data, options.size, &parsed, f);
+    if (e == ERR_NONE)
+        snprintf(key->options, sizeof key->options, "%.*s", (int)options.size, (const char *)options.data);
+    *line = rest;
+    return e;
+}
+
 // Kinds of files that are given by mistake.
 static enum err check_not_other_file(struct bytes text, struct fault *f)
 {
@@ -277,6 +285,7 @@ static enum err check_not_other_file(struct bytes text, struct fault *f)
 enum err pubkey_parse(const char *text, size_t length, struct pubkey *out, struct fault *f)
 {
     struct bytes line = trim((struct bytes){(const unsigned char *)text, length});
+    const struct bytes whole = line;
     struct pubkey key = {.bits = 0};
     if (line.size == 0)
         return fault_set(f, ERR_INVALID,
@@ -287,9 +296,16 @@ enum err pubkey_parse(const char *text, size_t length, struct pubkey *out, struc
     if (memchr(line.data, '\n', line.size) != NULL || memchr(line.data, '\0', line.size) != NULL)
         return fault_set(f, ERR_INVALID, "more than one line where one public key was expected");
     struct bytes name = next_word(&line);
+    if (type_find(name) == NULL) { // then it is options, and the type stands behind them
+        line = whole;
+        e = take_options(&line, &key, f);
+        if (e != ERR_NONE)
+            return e;
+        name = next_word(&line);
+    }
     const struct key_type *type = type_find(name);
     if (type == NULL)
-        return refuse_type(name, line, f);
+        return refuse_type(name, f);
     if (type->refused != NULL)
         return fault_set(f, ERR_INVALID, "%s", type->refused);
     struct bytes base64 = next_word(&line);

@@ -35,6 +35,7 @@ struct store {
     enum write_group group;
     struct fault broken;
     struct audit_chain chain;
+    struct signer *signer; // of the audit trail
     EVP_MD *sha256;
     EVP_MD_CTX *digest;
     struct kept {

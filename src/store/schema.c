@@ -108,7 +108,53 @@ static const char migration_2[] =
     "UPDATE audit_head SET (seq, hash) = (SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1)"
     "  WHERE EXISTS (SELECT 1 FROM audit);";
 
-static const char *const migrations[] = {migration_1, migration_2};
+// Key options, limits a user has of their own, bans, sources people log in from; the end of the audit trail signed, and
+// a beginning other than its first record, once retention has taken that.
+static const char migration_3[] =
+    "ALTER TABLE keys ADD COLUMN options TEXT NOT NULL DEFAULT '';"
+    "CREATE TABLE limits ("
+    "  account_id INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,"
+    "  name TEXT NOT NULL,"
+    "  value INTEGER NOT NULL,"
+    "  PRIMARY KEY (account_id, name)"
+    ") STRICT, WITHOUT ROWID;"
+    // user or subnet may be '': any. until 0: for ever.
+    "CREATE TABLE bans ("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  user TEXT NOT NULL,"
+    "  subnet TEXT NOT NULL,"
+    "  reason TEXT NOT NULL,"
+    "  actor TEXT NOT NULL,"
+    "  created INTEGER NOT NULL,"
+    "  until INTEGER NOT NULL,"
+    "  lifted INTEGER NOT NULL DEFAULT 0,"
+    "  lifted_by TEXT NOT NULL DEFAULT ''"
+    ") STRICT;"
+    "CREATE INDEX bans_by_subject ON bans (subnet, user, created);"
+    "CREATE INDEX bans_in_force ON bans (until) WHERE lifted = 0;"
+    "CREATE TABLE known_sources ("
+    "  source TEXT NOT NULL,"
+    "  fingerprint TEXT NOT NULL,"
+    "  last INTEGER NOT NULL,"
+    "  PRIMARY KEY (source, fingerprint)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX known_sources_by_age ON known_sources (last);"
+    "ALTER TABLE audit_head ADD COLUMN signature BLOB NOT NULL DEFAULT x'';"
+    "CREATE TABLE audit_anchor ("
+    "  id INTEGER PRIMARY KEY CHECK (id = 1),"
+    "  seq INTEGER NOT NULL,"
+    "  hash BLOB NOT NULL CHECK (length(hash) = 32),"
+    "  signature BLOB NOT NULL"
+    ") STRICT;"
+    "INSERT INTO audit_anchor (id, seq, hash, signature) VALUES (1, 0, zeroblob(32), x'');"
+    "DROP INDEX audit_by_event;"
+    "CREATE INDEX audit_by_event ON audit (event, time, user);"
+    "DROP TRIGGER audit_no_delete;"
+    "CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit"
+    "  WHEN OLD.seq > (SELECT seq FROM audit_anchor) BEGIN"
+    "  SELECT RAISE(ABORT, 'the audit trail is append-only'); END;";
+
+static const char *const migrations[] = {migration_1, migration_2, migration_3};
 
 int schema_newest(void)
 {

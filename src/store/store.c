@@ -12,7 +12,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "store/audit_chain.h"
 #include "store/query.h"
+#include "store/signer.h"
 #include "store/schema.h"
 
 #define SPACE_NEEDED                                                                                         \
@@ -121,7 +123,80 @@ static enum err open_database(struct store *s, struct fault *f)
     return e;
 }
 
-enum err store_open(const char *path, struct store **out, struct fault *f)
+// Signs both marks as they stand. What is broken stays broken: the chain itself is not touched.
+static enum err sign_marks(struct store *s, struct fault *f)
+{
+    unsigned char hash[STORE_HASH_SIZE];
+    int64_t seq = 0;
+    enum err e = audit_read_mark(s, AUDIT_MARK_ANCHOR, false, &seq, hash, f);
+    if (e == ERR_NONE)
+        e = audit_write_anchor(s, seq, hash, f);
+    if (e == ERR_NONE)
+        e = audit_read_mark(s, AUDIT_MARK_HEAD, false, &s->chain.seq, s->chain.hash, f);
+    if (e != ERR_NONE)
+        return e;
+    s->chain.known = s->chain.moved = true;
+    return store_commit(s, f);
+}
+
+static enum err check_marks(struct store *s, struct fault *f)
+{
+    unsigned char hash[STORE_HASH_SIZE];
+    int64_t seq = 0;
+    enum err e = audit_read_mark(s, AUDIT_MARK_HEAD, true, &seq, hash, f);
+    if (e == ERR_NONE)
+        e = audit_read_mark(s, AUDIT_MARK_ANCHOR, true, &seq, hash, f);
+    if (e == ERR_CONFLICT && f != NULL) {
+        struct fault why = *f;
+        (void)fault_set(f, ERR_CONFLICT,
+                        "%.200s; it was changed, or its key was replaced: restore a backup of database and key, or run "
+                        "containariumd --new-audit-key once, which the trail will tell of",
+                        why.text);
+    }
+    return e;
+}
+
+// Nothing to prove yet: a new database, or one of a version that did not sign. Emptied signatures beside a key that
+// exists are neither.
+static enum err never_signed(struct store *s, bool have_key, bool *out, struct fault *f)
+{
+    static const char sql[] = "SELECT audit_head.seq FROM audit_head, audit_anchor WHERE audit_head.signature = x''"
+                              " AND audit_anchor.signature = x''";
+    struct query q;
+    *out = false;
+    enum err e = query_read_once(s, sql, &q, f);
+    if (e == ERR_NONE)
+        e = query_step(&q, out, f);
+    if (e == ERR_NONE && *out)
+        *out = !have_key || query_int(&q, 0) == 0;
+    query_end(&q);
+    return e;
+}
+
+static enum err open_signer(struct store *s, bool renew, struct fault *f)
+{
+    char *name = NULL;
+    bool sign = false;
+    if (asprintf(&name, "%s.audit-key", s->path) < 0)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    enum err e = never_signed(s, access(name, F_OK) == 0, &sign, f);
+    sign = sign || renew;
+    if (e == ERR_NONE && renew && unlink(name) != 0 && errno != ENOENT)
+        e = fault_errno(f, ERR_IO, "cannot remove %.200s", name);
+    if (e == ERR_NONE)
+        e = signer_open(name, sign, &s->signer, f);
+    if (e == ERR_NOTFOUND)
+        (void)fault_set(f, ERR_NOTFOUND,
+                        "the key that signs the audit trail is missing: restore %.200s from a backup, or run "
+                        "containariumd --new-audit-key once, which the trail will tell of",
+                        name);
+    if (e == ERR_NONE)
+        e = sign ? sign_marks(s, f) : check_marks(s, f);
+    free(name);
+    return e;
+}
+
+static enum err open_store(const char *path, bool renew, struct store **out, struct fault *f)
 {
     *out = NULL;
     struct store *s = calloc(1, sizeof *s);
@@ -139,9 +214,31 @@ enum err store_open(const char *path, struct store **out, struct fault *f)
     if (e == ERR_NONE)
         e = open_database(s, f);
     if (e == ERR_NONE)
+        e = open_signer(s, renew, f);
+    if (e == ERR_NONE)
         *out = s;
     else
         store_close(s);
+    return e;
+}
+
+enum err store_open(const char *path, struct store **out, struct fault *f)
+{
+    return open_store(path, false, out, f);
+}
+
+enum err store_renew_audit_key(const char *path, struct fault *f)
+{
+    struct store *s = NULL;
+    struct audit_record record = {.time = time(NULL), .event = AUDIT_KEY_RENEWED, .actor = "root@host"};
+    enum err e = open_store(path, true, &s, f);
+    if (e != ERR_NONE)
+        return e;
+    record.target = signer_public(s->signer);
+    e = audit_append(s, &record, f);
+    if (e == ERR_NONE)
+        e = store_commit(s, f);
+    store_close(s);
     return e;
 }
 
@@ -155,6 +252,7 @@ void store_close(struct store *s)
     sqlite3_close(s->db);
     if (s->lock_fd >= 0)
         close(s->lock_fd);
+    signer_free(s->signer);
     EVP_MD_CTX_free(s->digest);
     EVP_MD_free(s->sha256);
     free(s->path);

@@ -60,8 +60,13 @@ static void refusals_have_their_reason(void **state)
         {"-----BEGIN RSA PRIVATE KEY-----", "this is a private key"},
         {"PuTTY-User-Key-File-2: ssh-rsa", "this is a private key"},
         {"---- BEGIN SSH2 PUBLIC KEY ----\nComment: x", "ssh-keygen -i"},
-        {"from=\"10.0.0.1\" ssh-ed25519 AAAA x", "options before the key"},
-        {"no-pty ssh-rsa AAAA x", "options before the key"},
+        {"from=\"10.0.0.1\" ssh-ed25519 AAAA x", "damaged"},
+        {"no-pty ssh-rsa AAAA x", "damaged"},
+        {"environment=\"A=B\" ssh-ed25519 AAAA x", "\"environment\" is not known here"},
+        {"from=\"host.example\" ssh-ed25519 AAAA x", "host names are not looked up"},
+        {"no-pty, ssh-ed25519 AAAA x", "end in a comma"},
+        {"no-pty AAAA x", "not an SSH public key"},
+        {"ssh-ed25519-cert-v01@openssh.com ssh-ed25519 AAAA", "certificates are not accepted"},
         {"ssh-ed25519 AAAA x\nssh-ed25519 AAAA y", "more than one line"},
     };
     struct fault f = {.text = ""};

@@ -262,24 +262,62 @@ static void migration_from_each_version(void **state)
     }
 }
 
-// Version 1 had no end mark: the migration must take the end from the rows that are there.
+// Version 1 had no end mark: the migration must take the end from the rows that are there, and signs it.
 static void migration_keeps_the_chain(void **state)
 {
     struct fixture *x = *state;
     struct fault f = {.text = ""};
     int64_t rows = 0;
+    char old[320], copy[700], key[320];
+    sqlite3 *db = NULL;
     struct audit_record record = {.time = 5, .event = AUDIT_LOGIN, .user = "alice"};
     for (int i = 0; i < 3; i++)
         assert_ok(audit_append(x->store, &record, &f));
     assert_ok(store_commit(x->store, &f));
     fixture_close(x);
-    sql(x->path, "DROP TABLE audit_head; PRAGMA user_version = 1"); // what version 1 would have left
+    snprintf(old, sizeof old, "%s.1", x->path); // what version 1 would have left
+    snprintf(copy, sizeof copy, "ATTACH '%s' AS new; INSERT INTO audit SELECT * FROM new.audit; DETACH new", x->path);
+    assert_int_equal(sqlite3_open(old, &db), SQLITE_OK);
+    assert_ok(schema_migrate(db, old, 0, 1, &f));
+    assert_int_equal(sqlite3_exec(db, copy, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+    snprintf(key, sizeof key, "%s.audit-key", x->path);
+    assert_int_equal(unlink(key), 0);
+    assert_int_equal(rename(old, x->path), 0);
     fixture_open(x);
     assert_ok(audit_verify(x->store, &rows, &f));
     assert_int_equal(rows, 3);
     assert_ok(audit_append(x->store, &record, &f));
     assert_int_equal(record.seq, 4);
     assert_ok(audit_verify(x->store, &rows, &f));
+}
+
+// The key is half of the proof: without it, or with another, nothing starts until somebody says so, on record.
+static void the_key_of_the_trail(void **state)
+{
+    struct fixture *x = *state;
+    struct fault f = {.text = ""};
+    int64_t rows = 0;
+    char key[320];
+    struct audit_record record = {.time = 5, .event = AUDIT_LOGIN, .user = "alice"};
+    assert_ok(audit_append(x->store, &record, &f));
+    assert_ok(store_commit(x->store, &f));
+    fixture_close(x);
+    snprintf(key, sizeof key, "%s.audit-key", x->path);
+    assert_int_equal(unlink(key), 0);
+    assert_err(ERR_NOTFOUND, store_open(x->path, &x->store, &f));
+    assert_says("--new-audit-key");
+    sql(x->path, "UPDATE audit_head SET signature = zeroblob(64)");
+    assert_ok(store_renew_audit_key(x->path, &f));
+    fixture_open(x);
+    assert_ok(audit_verify(x->store, &rows, &f));
+    assert_int_equal(rows, 2); // the login, and that the key is another
+    fixture_close(x);
+    sql(x->path, "UPDATE audit_head SET signature = zeroblob(64)");
+    assert_err(ERR_CONFLICT, store_open(x->path, &x->store, &f));
+    assert_says("not signed with its key");
+    sql(x->path, "UPDATE audit_head SET signature = x''; UPDATE audit_anchor SET signature = x''");
+    assert_err(ERR_CONFLICT, store_open(x->path, &x->store, &f)); // no new database
 }
 
 static void groups(void **state)
@@ -344,6 +382,7 @@ int main(void)
         store_test(odd_places),
         store_test(migration_from_each_version),
         store_test(migration_keeps_the_chain),
+        store_test(the_key_of_the_trail),
         store_test(groups),
         store_test(space),
         store_test(locked_by_a_shell),
