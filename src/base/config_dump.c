@@ -109,7 +109,12 @@ static void print_mdoc_text(const char *text, FILE *out)
         for (size_t i = 0; i < word; i++)
             fputs(text[i] == '\\' ? "\\e" : (char[]){text[i], '\0'}, out);
         column += word;
+        bool sentence = word > 1 && text[word - 1] == '.';
         text += word + strspn(text + word, " ");
+        if (sentence && *text != '\0') { // mdoc(7): a new sentence, a new line
+            fputc('\n', out);
+            column = 0;
+        }
     }
 }
 

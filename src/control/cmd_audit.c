@@ -1,4 +1,5 @@
-// audit: the trail, page by page so that a long one neither fills memory nor holds up logins; and its check.
+// audit: the trail, page by page so that a long one neither fills memory nor holds up logins; and following
+// it.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #define PAGE_ROWS 500
 #define TABLE_ROWS 100 // unless --limit says otherwise
+#define FOLLOW_ROWS 10 // ditto, before the new ones
 
 enum format { FORMAT_TABLE, FORMAT_JSONL, FORMAT_CSV, FORMAT_JSON };
 
@@ -23,6 +25,8 @@ struct reading {
     int64_t last_seq;
     uint64_t rows;
     bool paging, full;
+    bool follow;
+    int64_t head; // the last record when following began
 };
 
 static void reading_free(void *state)
@@ -101,14 +105,21 @@ static const char *or_dash(const char *text)
 static void add_row(struct reading *r, const struct audit_record *a)
 {
     char when[32];
+    struct table *t = r->follow ? table_new() : r->table; // followed, each line is laid out by itself
     bool of_key = a->event == AUDIT_KEY_ADDED || a->event == AUDIT_KEY_REMOVED || a->event == AUDIT_LOGIN ||
                   a->event == AUDIT_AUTH_FAILED;
     const char *what = a->target[0] != '\0' ? a->target : a->box;
     const char *key = of_key ? a->fingerprint : "";
-    table_row(r->table, "%s\t%s\t%s\t%s\t%s\t%s%s%s%s%s%s", when_format(a->time, when, sizeof when),
+    table_row(t, "%s\t%s\t%s\t%s\t%s\t%s%s%s%s%s%s", when_format(a->time, when, sizeof when),
               audit_event_name(a->event), or_dash(a->user), or_dash(a->actor), or_dash(a->address),
               what[0] == '\0' && key[0] == '\0' ? "-" : what, what[0] != '\0' && key[0] != '\0' ? " " : "",
               key, a->reason[0] == '\0' ? "" : " (", a->reason, a->reason[0] == '\0' ? "" : ")");
+    if (!r->follow)
+        return;
+    char *text = table_text(t);
+    verb_out_text(r->run, text == NULL ? "" : text);
+    free(text);
+    table_free(t);
 }
 
 static enum err take_record(const struct audit_record *a, void *arg, struct fault *f)
@@ -156,6 +167,19 @@ static void reading_end(struct reading *r)
     verb_done(run);
 }
 
+static void read_page(struct command_run *run);
+
+// What was asked for is told; from here on whatever is committed.
+static void follow_on(struct reading *r)
+{
+    r->query.limit = 0;
+    r->query.since = 0;
+    r->paging = true;
+    if (r->last_seq < r->head)
+        r->last_seq = r->head;
+    verb_follow(r->run, read_page);
+}
+
 static void read_page(struct command_run *run)
 {
     struct reading *r = run->state;
@@ -168,6 +192,8 @@ static void read_page(struct command_run *run)
         verb_fail(run, &f);
     else if (r->full)
         verb_yield(run, read_page);
+    else if (r->follow)
+        follow_on(r);
     else
         reading_end(r);
 }
@@ -188,17 +214,17 @@ static enum err parse_format(struct reading *r, struct fault *f)
 
 static enum err parse_event(struct reading *r, struct fault *f)
 {
-    const char *names[AUDIT_COMMAND + 1];
+    const char *names[AUDIT_EVENTS];
     enum audit_event event;
     r->query.event = verb_option(r->run, "event");
     if (r->query.event == NULL || audit_event_parse(r->query.event, &event))
         return ERR_NONE;
-    char all[320] = "";
-    for (int i = 0; i <= AUDIT_COMMAND; i++) {
+    char all[480] = "";
+    for (int i = 0; i < AUDIT_EVENTS; i++) {
         names[i] = audit_event_name((enum audit_event)i);
         snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i > 0 ? " " : "", names[i]);
     }
-    const char *nearest = command_suggest(r->query.event, names, AUDIT_COMMAND + 1);
+    const char *nearest = command_suggest(r->query.event, names, AUDIT_EVENTS);
     if (nearest != NULL)
         return fault_set(f, ERR_INVALID, "--event: no event is called \"%.40s\". Did you mean %s?",
                          r->query.event, nearest);
@@ -208,7 +234,7 @@ static enum err parse_event(struct reading *r, struct fault *f)
 static enum err parse_limit(struct reading *r, struct fault *f)
 {
     const char *text = verb_option(r->run, "limit");
-    r->query.limit = r->format == FORMAT_TABLE ? TABLE_ROWS : 0;
+    r->query.limit = r->follow ? FOLLOW_ROWS : r->format == FORMAT_TABLE ? TABLE_ROWS : 0;
     if (text == NULL)
         return ERR_NONE;
     char *end = NULL;
@@ -234,6 +260,21 @@ static enum err parse_times(struct reading *r, struct fault *f)
     return e;
 }
 
+// Following begins behind the last record there is now, whether the filter lets it through or not.
+static enum err prepare_follow(struct reading *r, struct fault *f)
+{
+    struct audit_mark_text head;
+    if (!r->follow)
+        return ERR_NONE;
+    if (r->query.until != 0)
+        return fault_set(f, ERR_INVALID, "--follow and --until exclude each other");
+    if (r->format == FORMAT_JSON)
+        r->format = FORMAT_JSONL;
+    enum err e = audit_head(r->run->control->store, &head, f);
+    r->head = e == ERR_NONE ? head.seq : 0;
+    return e;
+}
+
 void cmd_audit(struct command_run *run)
 {
     struct fault f;
@@ -241,15 +282,16 @@ void cmd_audit(struct command_run *run)
     if (r == NULL)
         return;
     r->run = run;
+    r->follow = verb_flag(run, "follow");
     r->query.user = run->user[0] == '\0' ? NULL : run->user;
     r->query.address = verb_option(run, "ip");
     if (parse_format(r, &f) != ERR_NONE || parse_event(r, &f) != ERR_NONE || parse_limit(r, &f) != ERR_NONE ||
-        parse_times(r, &f) != ERR_NONE) {
+        parse_times(r, &f) != ERR_NONE || prepare_follow(r, &f) != ERR_NONE) {
         verb_fail(run, &f);
         return;
     }
     r->paging = r->query.limit == 0; // "the newest N" comes in one piece
-    if (r->format == FORMAT_TABLE) {
+    if (r->format == FORMAT_TABLE && !r->follow) {
         r->table = table_new();
         table_row(r->table, "TIME\tEVENT\tUSER\tBY\tFROM\tWHAT");
     } else if (r->format == FORMAT_CSV) {
@@ -258,19 +300,4 @@ void cmd_audit(struct command_run *run)
                       "duration_ms,reason\r\n");
     }
     read_page(run);
-}
-
-void cmd_audit_verify(struct command_run *run)
-{
-    struct fault f;
-    int64_t rows = 0;
-    if (audit_verify(run->control->store, &rows, &f) != ERR_NONE) {
-        verb_fail(run, &f);
-        return;
-    }
-    if (run->json)
-        verb_result(run, json_pack("{s:b, s:I}", "whole", true, "records", (json_int_t)rows));
-    else
-        verb_out(run, "The audit trail is whole: %lld records.\n", (long long)rows);
-    verb_done(run);
 }

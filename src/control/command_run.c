@@ -278,7 +278,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct command_run *run = arg;
     (void)fd;
     (void)what;
-    if (run->wait == RUN_WAITS_INSIDE)
+    if (run->wait == RUN_WAITS_INSIDE || run->wait == RUN_WAITS_COMMIT)
         verb_go_on(run);
     else if (run->wait == RUN_WAITS_ROOM && (run->detached || !run->sink->congested(run->sink_arg)))
         verb_go_on(run);
@@ -297,6 +297,26 @@ void verb_sleep(struct command_run *run, unsigned milliseconds, verb_next_fn nex
 {
     verb_wait_for(run, RUN_WAITS_INSIDE, next);
     set_timer(run, milliseconds);
+}
+
+// Not at once: the writer is still telling others.
+static void on_anybodys_commit(void *arg)
+{
+    struct command_run *run = arg;
+    if (run->wait == RUN_WAITS_COMMIT)
+        set_timer(run, 0);
+}
+
+void verb_follow(struct command_run *run, verb_next_fn next)
+{
+    struct fault f;
+    if (!run->following &&
+        writer_follow(run->control->writer, run, on_anybodys_commit, run, &f) != ERR_NONE) {
+        verb_fail(run, &f);
+        return;
+    }
+    run->following = true;
+    verb_wait_for(run, RUN_WAITS_COMMIT, next);
 }
 
 void verb_yield(struct command_run *run, verb_next_fn next)
@@ -353,6 +373,7 @@ void command_detach(struct command_run *run)
     case RUN_WAITS_INPUT:
     case RUN_WAITS_FILE:
     case RUN_WAITS_ROOM:
+    case RUN_WAITS_COMMIT:
         finish(run, 1);
         return;
     case RUN_BUSY:

@@ -14,7 +14,15 @@
 
 typedef void (*verb_next_fn)(struct command_run *run);
 
-enum run_wait { RUN_BUSY, RUN_WAITS_INPUT, RUN_WAITS_FILE, RUN_WAITS_ROOM, RUN_WAITS_INSIDE, RUN_FINISHED };
+enum run_wait {
+    RUN_BUSY,
+    RUN_WAITS_INPUT,
+    RUN_WAITS_FILE,
+    RUN_WAITS_ROOM,
+    RUN_WAITS_INSIDE,
+    RUN_WAITS_COMMIT, // anybody's, see verb_follow
+    RUN_FINISHED,
+};
 
 struct run_value {
     const struct command_option *option;
@@ -51,6 +59,7 @@ struct command_run {
     size_t input_length;
     bool input_ended; // stdin can be read once
     uint64_t flow_ticket, list_ticket;
+    bool following; // commits are told
     struct event *timer;
     struct box_row row; // after verb_box
     bool have_row;
@@ -103,6 +112,8 @@ void verb_confirm(struct command_run *run, const char *question, verb_next_fn ne
 // Lets others have their turn and waits until the client has read enough.
 void verb_yield(struct command_run *run, verb_next_fn next);
 void verb_sleep(struct command_run *run, unsigned milliseconds, verb_next_fn next);
+// Goes on after the next commit of the store, whoever wrote; a client that leaves meanwhile ends the run.
+void verb_follow(struct command_run *run, verb_next_fn next);
 
 // Their common ground, and command_input.c's: a run waits for `what`, and goes on.
 void verb_wait_for(struct command_run *run, enum run_wait what, verb_next_fn next);

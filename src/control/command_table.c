@@ -49,8 +49,56 @@ static const struct command_option audit_options[] = {
     {"event", "EVENT", false, "only this kind, e.g. login, refused, key-added"},
     {"since", "TIME", false, "2025-01-01, 2025-01-01T10:00:00Z, today, yesterday, 1h, 30m, 7d"},
     {"until", "TIME", false, "ditto"},
+    {"follow", NULL, false, "go on with new records as they are written"},
     {"limit", "N", false, "the newest N records; 0 = all. 100 unless said, all for jsonl and csv"},
     {"format", "table|jsonl|csv", false, "table unless said"},
+    END,
+};
+
+static const struct command_option export_trail_options[] = {
+    {"output", "FILE", false, "write it there instead of printing it"},
+    END,
+};
+
+static const struct command_option summary_options[] = {
+    {"since", "TIME", false, "count from then on; 7d unless said"},
+    END,
+};
+
+static const struct command_option bans_list_options[] = {
+    {"history", NULL, false, "also those that are over, newest first"},
+    END,
+};
+
+static const struct command_option bans_add_options[] = {
+    {"user", "NAME", false, "only logins under this name"},
+    {"for", "DURATION", false, "how long: 30m, 12h, 7d; as long as a first ban unless said"},
+    {"forever", NULL, false, "until it is removed"},
+    {"reason", "TEXT", false, "for the record"},
+    {"force", NULL, false, "also when it shuts you out"},
+    END,
+};
+
+static const struct command_option bans_remove_options[] = {
+    {"user", "NAME", false, "the ban of this name"},
+    END,
+};
+
+static const struct command_option kill_options[] = {
+    {"reason", "TEXT", false, "shown to the user"},
+    END,
+};
+
+static const struct command_option limits_options[] = {
+    {"logins", "N", false, "logins a minute"},
+    {"logins-per-source", "N", false, "logins a minute from one address"},
+    {"connections", "N", false, "connections at once"},
+    {"connections-per-source", "N", false, "connections at once from one address"},
+    {"sessions", "N", false, "sessions open at once"},
+    {"channels", "N", false, "channels of all kinds open at once"},
+    {"bandwidth", "SIZE|none", false, "bytes a second, both directions and all connections together"},
+    {"burst", "SIZE", false, "bytes at once on top of the bandwidth"},
+    {"reset", NULL, false, "back to the configuration's first"},
     END,
 };
 
@@ -98,14 +146,52 @@ static const struct command table[] = {
      "alice.conf",
      cmd_export},
     {"sessions list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_OPTIONAL, false, "[USER]", 0, 1, NULL,
-     "List live connections", NULL, "sessions list", cmd_sessions_list},
+     "List live connections", "Bytes and rates are those of the last two seconds.",
+     "sessions list\nsessions list alice --json", cmd_sessions_list},
+    {"sessions kill", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER ID[,ID...]|all", 2, 2,
+     kill_options, "End live connections", "Their users are told why.",
+     "sessions kill alice 17 --reason 'the box moves'\nsessions kill alice all", cmd_sessions_kill},
+    {"limits", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, NULL,
+     "Show what a user may use at a time", NULL, "limits alice", cmd_limits},
+    {"limits set", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, limits_options,
+     "Give a user limits of their own", "In force at once, for live connections as well.",
+     "limits set alice --bandwidth 10MB --sessions 20\nlimits set alice --reset", cmd_limits_set},
+    {"bans list", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, bans_list_options,
+     "List bans in force", NULL, "bans list\nbans list --history", cmd_bans_list},
+    {"bans status", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
+     "Count failed logins and bans", NULL, "bans status", cmd_bans_status},
+    {"bans add", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, true, "[ADDRESS|SUBNET]", 0, 1, bans_add_options,
+     "Refuse logins from an address, under a name, or both",
+     "In force when the command returns. Live connections it is about end.",
+     "bans add 203.0.113.7\nbans add 203.0.113.0/24 --for 7d --reason scanning\nbans add --user alice "
+     "--forever",
+     cmd_bans_add},
+    {"bans remove", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, true, "[ADDRESS|SUBNET]", 0, 1,
+     bans_remove_options, "Lift a ban", "Name it as bans list does.",
+     "bans remove 203.0.113.7\nbans remove 203.0.113.7 --user alice", cmd_bans_remove},
+    {"security status", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
+     "Show logins, failures, bans and live sessions on one screen", NULL,
+     "security status\nsecurity status --json", cmd_security_status},
     {"audit", ROLE_USER, ROLE_OPERATOR, ACCOUNT_OPTION, false, "", 0, 0, audit_options,
      "Show who did what, when and from where", NULL,
      "audit --user alice --since today\naudit --event auth-failed --since 1h\naudit --since 2025-01-01 "
      "--format csv",
      cmd_audit},
     {"audit verify", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
-     "Check that the audit trail is whole", NULL, "audit verify", cmd_audit_verify},
+     "Check that the audit trail is whole",
+     "Every record, its place in the chain, and the signatures of both ends. Others are served meanwhile.",
+     "audit verify", cmd_audit_verify},
+    {"audit summary", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, summary_options,
+     "Count logins and failures of each user", NULL, "audit summary\naudit summary --since today --json",
+     cmd_audit_summary},
+    {"audit export", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, export_trail_options,
+     "Print the whole trail with its hashes, to keep and verify elsewhere",
+     "JSON lines: where it begins, every record, and the signed end; docs/audit.md says how to verify them.",
+     "audit export --output trail.jsonl\naudit export > trail.jsonl", cmd_audit_export},
+    {"audit head", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
+     "Print the signed end of the trail",
+     "Kept elsewhere, it proves later that the trail up to here is still the same.", "audit head --json",
+     cmd_audit_head},
     {"config show", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
      "Print the configuration in force", NULL, "config show", cmd_config_show},
     {"whoami", ROLE_USER, ROLE_USER, ACCOUNT_NONE, false, "", 0, 0, NULL, "Say who you are here", NULL,

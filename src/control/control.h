@@ -22,6 +22,10 @@ struct control {
     struct gateway_server *gateway; // links to connection processes, see control/gateway_link.h
     struct admin_server *admin;     // control.sock, see control/admin_socket.h
     struct box_flows *flows;        // see control/box_flow.h
+    struct bans *bans;              // see control/bans.h
+    struct usages *usages;          // what each user is using, see control/usage.h
+    struct metrics *metrics;        // see control/metrics.h
+    struct retention *retention;    // of the audit trail, see control/retention.h
 };
 
 #endif

@@ -3,6 +3,7 @@
 #include "control/door.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,8 @@
 #include "control/agent.h"
 #include "control/box_flow.h"
 #include "control/dial.h"
+#include "control/metrics.h"
+#include "control/usage.h"
 #include "control/writer.h"
 
 #define SSH_PORT 22
@@ -29,9 +32,11 @@ struct door {
     char host[256];
     uint32_t port;
     bool have_leg;
+    char via[80]; // where the connection to the box comes from
     struct box_row row;
     uint64_t flow_ticket;
     struct dial *dial;
+    bool woke;      // the box was not awake
     bool dials_ssh; // the box's own sshd, which may still have to come up
     struct door_answer answer;
     uint64_t began, deadline; // monotonic ms
@@ -93,12 +98,13 @@ static void give(struct door *d)
         .box = d->row.name,
         .target = target,
         .duration_ms = monotonic_ms() - d->began,
-        .reason = d->answer.text,
+        .reason = ok ? d->via : d->answer.text,
     };
     struct fault f;
     if (!ok)
         log_event(LOG_LEVEL_WARN, "refused", "user=%s from=%s target=%s reason=%s", d->who.user,
                   d->who.address, log_quote(target), log_quote(d->answer.text));
+    metrics_channel(d->control, ok);
     enum err e = writer_audit(d->control->writer, &record, &f);
     if (e != ERR_NONE && ok) {
         drop_fds(d);
@@ -127,6 +133,19 @@ static int pass_pair(struct door *d, int type, struct fault *f)
     return pair[0];
 }
 
+// The box's sshd logs this address and port as its client's: the trail and the box's own log can be laid side
+// by side.
+static void note_way(struct door *d, int fd)
+{
+    struct sockaddr_storage own;
+    socklen_t length = sizeof own;
+    char host[64], port[8];
+    if (getsockname(fd, (struct sockaddr *)&own, &length) == 0 &&
+        getnameinfo((struct sockaddr *)&own, length, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+        snprintf(d->via, sizeof d->via, strchr(host, ':') != NULL ? "via [%s]:%s" : "via %s:%s", host, port);
+}
+
 static void wake(struct door *d);
 
 static void on_connected(void *arg, int fd, const struct fault *f)
@@ -138,6 +157,8 @@ static void on_connected(void *arg, int fd, const struct fault *f)
         wake(d);
         return;
     }
+    if (d->woke || fd < 0)
+        metrics_wake(d->control, fd >= 0, monotonic_ms() - d->began);
     if (fd < 0) {
         char text[480];
         if (d->verdict == AUTHZ_BOX_JUMP && d->port != d->row.port)
@@ -149,6 +170,7 @@ static void on_connected(void *arg, int fd, const struct fault *f)
         return;
     }
     d->answer.fds[d->answer.fd_count++] = fd;
+    note_way(d, fd);
     if (d->verdict == AUTHZ_BOX_SESSION) {
         int agent = pass_pair(d, SOCK_STREAM, &why);
         if (agent < 0 || agent_serve(d->control->base, agent, d->row.gateway_seed, d->row.user,
@@ -179,7 +201,9 @@ static void on_awake(void *arg, const struct box_row *row, const struct box_resu
 {
     struct door *d = arg;
     d->flow_ticket = 0;
+    d->woke = d->woke || result->started || result->created;
     if (result->code != ERR_NONE) {
+        metrics_wake(d->control, false, 0);
         char text[480];
         const char *box = d->row.name;
         if (result->code == ERR_UNAVAILABLE || result->code == ERR_TIMEOUT)
@@ -299,6 +323,7 @@ static void decide(struct door *d)
         .box_address = d->row.address,
         .box_subnet = d->control->config->box_subnet,
         .jump_ports = d->control->config->jump_ports,
+        .key = d->who.key,
     };
     struct authz_request request = {
         .kind = request_kind_parse(d->kind),
@@ -306,8 +331,11 @@ static void decide(struct door *d)
         .port = d->port,
     };
     d->verdict = authz_decide(&subject, &request, d->control->config->box_forwarding, reason, sizeof reason);
+    struct fault f_limit;
     if (d->verdict == AUTHZ_DENY)
         refuse(d, ERR_DENIED, reason);
+    else if (usage_channel(d->control, d->who.account_id, d->answer.session, &f_limit) != ERR_NONE)
+        refuse(d, ERR_FULL, f_limit.text);
     else
         proceed(d);
 }
@@ -325,6 +353,7 @@ struct door *door_open(struct control *c, const struct door_caller *who, const s
     snprintf(d->host, sizeof d->host, "%s", open->host);
     d->port = open->port > 65535 ? 65536 : (uint32_t)open->port; // 65536 is allowed nowhere
     d->have_leg = open->leg;
+    d->answer.session = request_kind_parse(d->kind) == REQUEST_SESSION;
     d->began = monotonic_ms();
     d->deadline = d->began + c->config->wake_deadline;
     d->progress = progress;

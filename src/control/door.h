@@ -13,6 +13,7 @@ struct door_caller {
     char user[NAME_USER_SIZE];
     enum role role;
     bool console;
+    const struct keyoption *key; // of the key they came in with; lives as long as the door
     char fingerprint[PUBKEY_FINGERPRINT_SIZE];
     char address[80]; // "203.0.113.7:50122"
 };
@@ -21,6 +22,7 @@ struct door_answer {
     enum err code;  // ERR_NONE, or why not
     char text[480]; // for the client
     enum door_kind kind;
+    bool session;         // it was a session that was asked for
     const char *user;     // DOOR_BOX: account in the box
     const char *hostkeys; // DOOR_BOX: pinned
     int fds[2];           // closed by the door after the callback

@@ -7,9 +7,17 @@
 
 #include "control/door.h"
 #include "control/gateway_link.h"
+#include "policy/admit.h"
 #include "wire/message.h"
 
 #define DOORS_MAX 64 // OPENs of one link that wait for an answer
+
+// A channel the client has open, as far as it was told.
+struct open_channel {
+    LIST_ENTRY(open_channel) entry;
+    uint64_t id;
+    bool session;
+};
 
 struct connection {
     LIST_ENTRY(connection) entry;
@@ -24,9 +32,22 @@ struct connection {
     struct session_row session;
     struct account account;
     bool console;
-    bool closed; // the session row is closed already
-    bool kicked; // was told to end: opens nothing more, whether it obeys or not
-    unsigned channels;
+    bool closed;       // the session row is closed already
+    bool kicked;       // was told to end: opens nothing more, whether it obeys or not
+    unsigned channels; // opened in all
+    LIST_HEAD(, open_channel) open;
+    unsigned open_channels, open_sessions;
+    time_t admitted;
+    unsigned keys_refused, keys_ok; // offered before the login
+    bool turned_away;               // told why by us: what did not come of it is no failure of theirs
+    char login[64];                 // the name they were offered under
+    struct keyoption key;           // options of the key that logged in
+    struct {
+        uint64_t bytes_in, bytes_out;
+        uint64_t moved;             // monotonic ms: when they last changed
+        uint64_t at;                // ditto: when they were told
+        uint64_t rate_in, rate_out; // bytes a second between the last two reports
+    } stats;
     struct {
         struct door *door; // NULL = free slot
         uint64_t id;
@@ -39,6 +60,7 @@ struct gateway_server {
     uid_t gateway_uid;
     struct event *accept_event, *reattach_timer;
     LIST_HEAD(, connection) connections;
+    uint64_t dropped[ADMIT_VERDICTS]; // connections the listener turned away
 };
 
 // gateway_link.c
@@ -48,6 +70,9 @@ void connection_close(struct connection *c, const char *reason); // ends the ses
 void connection_cancel_doors(struct connection *c);
 void connection_send(struct connection *c, const struct message *m, const int *fds, size_t fd_count);
 void connection_refuse(struct connection *c, uint64_t id, enum err code, const char *text);
+
+// Ends the login that did not come: counts it, and records why.
+void login_over(struct connection *c, const char *reason);
 
 // gateway_login.c: KEY, LOGIN, AUTH_FAILED and ATTACH, as the table allows them
 void login_on_key(struct connection *c, const struct message *m);

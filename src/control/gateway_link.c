@@ -8,7 +8,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/units.h"
+#include "control/bans.h"
 #include "control/gateway_connection.h"
+#include "control/metrics.h"
+#include "control/usage.h"
 #include "control/writer.h"
 
 #define HELLO_SECONDS 10 // from connect to ADMIT or ATTACH
@@ -31,7 +35,11 @@ static void close_session(struct connection *c, const char *reason, const struct
         return;
     c->closed = true;
     time_t now = time(NULL);
-    uint64_t in = bye == NULL ? 0 : bye->bytes_in, out = bye == NULL ? 0 : bye->bytes_out;
+    uint64_t in = c->stats.bytes_in, out = c->stats.bytes_out; // what was told last, if it cannot say goodbye
+    if (bye != NULL) {
+        in = bye->bytes_in;
+        out = bye->bytes_out;
+    }
     struct audit_record record = {
         .event = AUDIT_LOGOUT,
         .user = c->account.name,
@@ -49,14 +57,28 @@ static void close_session(struct connection *c, const char *reason, const struct
     if (e != ERR_NONE)
         log_event(LOG_LEVEL_ERROR, "session_close_failed", "session=%lld error=%s", (long long)c->session.id,
                   log_quote(f.text));
+    metrics_bytes(control, in, out);
     log_event(LOG_LEVEL_INFO, "closed", "user=%s from=%s session=%lld reason=%s", c->account.name, c->address,
               (long long)c->session.id, log_quote(reason));
+    log_words("Disconnected from user %s %s port %u", c->account.name, c->host, c->port);
+}
+
+static void forget_channel(struct connection *c, struct open_channel *ch)
+{
+    LIST_REMOVE(ch, entry);
+    c->open_channels--;
+    c->open_sessions -= ch->session;
+    free(ch);
 }
 
 void connection_close(struct connection *c, const char *reason)
 {
+    if (c->stage == STAGE_ADMITTED)
+        login_over(c, reason);
     close_session(c, reason, NULL);
     connection_cancel_doors(c);
+    while (!LIST_EMPTY(&c->open))
+        forget_channel(c, LIST_FIRST(&c->open));
     writer_cancel(c->server->control->writer, c);
     if (c->hello_timer != NULL)
         event_free(c->hello_timer);
@@ -80,6 +102,16 @@ void connection_refuse(struct connection *c, uint64_t id, enum err code, const c
     connection_send(c, &m, NULL, 0);
 }
 
+static void refuse_admission(struct connection *c, const struct message *m, const struct fault *why)
+{
+    struct fault f;
+    struct audit_record record = {.event = AUDIT_ADMIT_REFUSED, .address = c->address, .reason = why->text};
+    log_event(LOG_LEVEL_INFO, "admit_refused", "from=%s reason=%s", c->address, log_quote(why->text));
+    if (why->code == ERR_DENIED)
+        (void)writer_audit(c->server->control->writer, &record, &f); // logged there; refused either way
+    connection_refuse(c, m->id, why->code, why->text);
+}
+
 static void on_admit(struct connection *c, const struct message *m)
 {
     struct fault f;
@@ -98,8 +130,18 @@ static void on_admit(struct connection *c, const struct message *m)
             c, m->id, e, "logins are refused because they could not be recorded: the gateway's disk is full");
         return;
     }
+    if (bans_check_address(c->server->control, c->host, &f) != ERR_NONE) {
+        refuse_admission(c, m, &f);
+        return;
+    }
+    struct audit_record record = {.event = AUDIT_ADMITTED, .address = c->address};
+    if (writer_audit(c->server->control->writer, &record, &f) != ERR_NONE) {
+        refuse_admission(c, m, &f);
+        return;
+    }
     event_del(c->hello_timer);
     c->stage = STAGE_ADMITTED;
+    c->admitted = time(NULL);
     struct message answer = {.type = MESSAGE_ADMITTED, .id = m->id};
     connection_send(c, &answer, NULL, 0);
 }
@@ -109,6 +151,17 @@ static void on_door_progress(void *arg, uint64_t id, const char *text)
     struct message m = {.type = MESSAGE_PROGRESS, .id = id};
     snprintf(m.text, sizeof m.text, "%s", text);
     connection_send(arg, &m, NULL, 0);
+}
+
+static void remember_channel(struct connection *c, uint64_t id, bool session)
+{
+    struct open_channel *ch = calloc(1, sizeof *ch);
+    if (ch == NULL)
+        return; // not counted
+    *ch = (struct open_channel){.id = id, .session = session};
+    LIST_INSERT_HEAD(&c->open, ch, entry);
+    c->open_channels++;
+    c->open_sessions += session;
 }
 
 static void on_door_done(void *arg, uint64_t id, const struct door_answer *answer)
@@ -123,6 +176,7 @@ static void on_door_done(void *arg, uint64_t id, const struct door_answer *answe
         return;
     }
     c->channels++;
+    remember_channel(c, id, answer->session);
     struct message m = {.type = MESSAGE_OPENED, .id = id, .door = answer->kind};
     if (answer->kind == DOOR_BOX) {
         snprintf(m.user, sizeof m.user, "%s", answer->user);
@@ -144,6 +198,7 @@ static void on_open(struct connection *c, const struct message *m)
         .session = c->session.id,
         .role = c->account.role,
         .console = c->console,
+        .key = &c->key,
     };
     snprintf(who.user, sizeof who.user, "%s", c->account.name);
     snprintf(who.fingerprint, sizeof who.fingerprint, "%s", c->session.fingerprint);
@@ -196,13 +251,70 @@ static void on_channel_closed(struct connection *c, const struct message *m)
         .bytes_out = m->bytes_out,
         .reason = m->text,
     };
+    struct open_channel *ch;
+    LIST_FOREACH(ch, &c->open, entry)
+    {
+        if (ch->id == m->id)
+            break;
+    }
+    if (ch != NULL) // none: opened before we were restarted
+        forget_channel(c, ch);
     writer_audit(c->server->control->writer, &record, &f); // logged there; the access itself was recorded
+}
+
+// What it says of itself is shown and counted, and nothing depends on it.
+static void on_stats(struct connection *c, const struct message *m)
+{
+    uint64_t now = monotonic_ms(), in = m->bytes_in, out = m->bytes_out;
+    uint64_t span = c->stats.at == 0 || now <= c->stats.at ? 1000 : now - c->stats.at;
+    bool sane = in >= c->stats.bytes_in && out >= c->stats.bytes_out;
+    c->stats.rate_in = sane ? (in - c->stats.bytes_in) * 1000 / span : 0;
+    c->stats.rate_out = sane ? (out - c->stats.bytes_out) * 1000 / span : 0;
+    if (in != c->stats.bytes_in || out != c->stats.bytes_out)
+        c->stats.moved = now;
+    c->stats.bytes_in = in;
+    c->stats.bytes_out = out;
+    c->stats.at = now;
+}
+
+static void tell_listener(void *arg, const struct message *m)
+{
+    connection_send(arg, m, NULL, 0);
+}
+
+static void on_listen(struct connection *c, const struct message *m)
+{
+    if (m->version != MESSAGE_VERSION) {
+        connection_refuse(c, m->id, ERR_PROTOCOL, "gateway and control plane are of different versions");
+        return;
+    }
+    event_del(c->hello_timer);
+    c->stage = STAGE_LISTENER;
+    struct message answer = {.type = MESSAGE_ADMITTED, .id = m->id};
+    connection_send(c, &answer, NULL, 0);
+    bans_tell_all(c->server->control, tell_listener, c);
+}
+
+static void on_dropped(struct connection *c, const struct message *m)
+{
+    char reason[160];
+    struct fault f;
+    struct audit_record record = {.event = AUDIT_ADMIT_REFUSED, .address = m->address, .reason = reason};
+    snprintf(reason, sizeof reason, "%llu connections turned away by the listener: %.40s",
+             (unsigned long long)m->count, m->kind);
+    for (int i = 0; i < ADMIT_VERDICTS; i++) {
+        if (strcmp(m->kind, admit_verdict_name((enum admit_verdict)i)) == 0)
+            c->server->dropped[i] += m->count;
+    }
+    writer_audit(c->server->control->writer, &record, &f); // logged there
 }
 
 static void on_bye(struct connection *c, const struct message *m)
 {
     if (c->stage == STAGE_AUTHENTICATED)
         close_session(c, m->text, m);
+    if (c->stage == STAGE_ADMITTED)
+        login_over(c, m->text);
     c->stage = STAGE_CLOSED;
     connection_cancel_doors(c);
 }
@@ -237,6 +349,15 @@ static void dispatch(struct connection *c, const struct message *m)
     case MESSAGE_BYE:
         on_bye(c, m);
         return;
+    case MESSAGE_STATS:
+        on_stats(c, m);
+        return;
+    case MESSAGE_LISTEN:
+        on_listen(c, m);
+        return;
+    case MESSAGE_DROPPED:
+        on_dropped(c, m);
+        return;
     case MESSAGE_ADMITTED:
     case MESSAGE_REFUSED:
     case MESSAGE_KEY_OK:
@@ -244,6 +365,9 @@ static void dispatch(struct connection *c, const struct message *m)
     case MESSAGE_PROGRESS:
     case MESSAGE_OPENED:
     case MESSAGE_KICK:
+    case MESSAGE_BAN:
+    case MESSAGE_UNBAN:
+    case MESSAGE_KNOWN:
     case MESSAGE_UNKNOWN:
         return; // not allowed in any stage: message_allowed() has refused them
     }
@@ -292,6 +416,7 @@ struct connection *connection_new(struct gateway_server *g, int fd)
     }
     c->server = g;
     c->stage = STAGE_NEW;
+    LIST_INIT(&c->open);
     c->link = link_new(g->control->base, fd, on_packet, on_connection_end, c);
     c->hello_timer = evtimer_new(g->control->base, on_hello_timeout, c);
     if (c->link == NULL || c->hello_timer == NULL || link_peer(c->link, &uid, &gid, &pid) != ERR_NONE ||

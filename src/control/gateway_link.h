@@ -4,6 +4,7 @@
 #define CONTROL_GATEWAY_LINK_H
 
 #include "control/control.h"
+#include "wire/message.h"
 
 struct gateway_server;
 MUST_CHECK enum err gateway_server_new(struct control *c, struct gateway_server **out, struct fault *f);
@@ -12,17 +13,36 @@ void gateway_server_free(struct gateway_server *g);
 // A live, authenticated connection, for `sessions` and `info`.
 struct live_session {
     int64_t id, account_id;
-    const char *user, *login, *fingerprint, *address;
+    const char *user, *login, *fingerprint, *address, *box;
     time_t started;
-    unsigned channels;
+    unsigned channels, open_channels; // in all, now
+    uint64_t bytes_in, bytes_out, rate_in, rate_out;
+    uint64_t idle_ms; // since bytes last moved
 };
 typedef void (*live_session_fn)(const struct live_session *session, void *arg);
 void gateway_each_live(struct gateway_server *g, int64_t account_id, live_session_fn each,
                        void *arg); // 0 = all
 unsigned gateway_count_live(struct gateway_server *g, int64_t account_id);
+// Connections of the account; *from_source: those from there (subnet text). One whose login is just being
+// recorded counts.
+unsigned gateway_count_connections(struct gateway_server *g, int64_t account_id, const char *source,
+                                   unsigned *from_source);
+// Channels the account has open or asked for; *sessions of them are sessions.
+unsigned gateway_count_channels(struct gateway_server *g, int64_t account_id, unsigned *sessions);
+// Links of connections that are still to log in.
+unsigned gateway_count_unauthenticated(struct gateway_server *g);
+// Connections the listener has turned away, by enum admit_verdict.
+uint64_t gateway_count_dropped(struct gateway_server *g, int verdict);
 
 // Ends live connections, telling their users why. fingerprint NULL = all of the account. Returns how many.
 unsigned gateway_kick(struct gateway_server *g, int64_t account_id, const char *fingerprint,
                       const char *reason);
+// Ditto one session; false if it is not live.
+bool gateway_kick_session(struct gateway_server *g, int64_t session, const char *reason);
+// Ditto those that logged in as `login` ("" = any) from the subnet ("" = anywhere).
+unsigned gateway_kick_from(struct gateway_server *g, const char *login, const char *subnet,
+                           const char *reason);
+
+void gateway_tell_listeners(struct gateway_server *g, const struct message *m);
 
 #endif

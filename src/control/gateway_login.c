@@ -1,13 +1,18 @@
 // Who may log in: key offers, signed logins and live sessions that come back after our restart. Everything
 // that is not a yes is one and the same no; a yes is on disk before it is said.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/rand.h>
 
 #include "base/log.h"
+#include "base/units.h"
+#include "control/bans.h"
 #include "control/box_flow.h"
 #include "control/gateway_connection.h"
+#include "control/metrics.h"
+#include "control/usage.h"
 #include "control/writer.h"
 
 // sshd's own words, for the tools that know them. A login name is the client's invention: what is no name is
@@ -40,20 +45,45 @@ static void audit_auth_failed(struct connection *c, const char *login, const cha
     say_as_sshd(c, "Failed", login, fingerprint);
 }
 
+// What the key leaves to the sessions of this login.
+static void fill_may(const struct connection *c, struct message *m)
+{
+    const struct control *control = c->server->control;
+    char reason[200];
+    struct authz_subject subject = {
+        .role = c->account.role,
+        .console = c->console,
+        .user = c->account.name,
+        .box_name = "",
+        .box_address = "",
+        .jump_ports = control->config->jump_ports,
+        .key = &c->key,
+    };
+    struct authz_request pty = {.kind = REQUEST_PTY}, agent = {.kind = REQUEST_AGENT};
+    bool forwarding = control->config->box_forwarding;
+    m->pty = authz_decide(&subject, &pty, forwarding, reason, sizeof reason) != AUTHZ_DENY;
+    m->agent = authz_decide(&subject, &agent, forwarding, reason, sizeof reason) != AUTHZ_DENY;
+    snprintf(m->command, sizeof m->command, "%s", c->key.command);
+}
+
 static void send_welcome(struct connection *c, uint64_t id)
 {
     struct message m = {.type = MESSAGE_WELCOME, .id = id, .console = c->console};
+    int fd = usage_bandwidth(c->server->control, c->account.id);
     snprintf(m.token, sizeof m.token, "%s", c->session.token);
     snprintf(m.user, sizeof m.user, "%s", c->account.name);
-    connection_send(c, &m, NULL, 0);
+    fill_may(c, &m);
+    connection_send(c, &m, &fd, fd < 0 ? 0 : 1);
 }
 
-// Whose key is this, if `login` may be it? Everything that is not a yes is one and the same no.
+// Whose key is this, if `login` may be it, from there and now? Everything that is not a yes is one and the
+// same no.
 static enum err who_is(struct connection *c, const struct message *m, struct account *account,
-                       struct account_key *key, struct fault *f)
+                       struct account_key *key, struct keyoption *option, struct fault *f)
 {
     struct pubkey pubkey;
     enum login_kind kind = name_login_kind(m->login);
+    char reason[400];
     enum err e = pubkey_from_base64(m->key, &pubkey, f);
     if (e != ERR_NONE)
         return e;
@@ -63,9 +93,55 @@ static enum err who_is(struct connection *c, const struct message *m, struct acc
         snprintf(key->key.fingerprint, sizeof key->key.fingerprint, "%s", pubkey.fingerprint);
         return e;
     }
-    if (kind == LOGIN_CONSOLE || (kind == LOGIN_USER && strcmp(account->name, m->login) == 0))
-        return ERR_NONE;
-    return fault_set(f, ERR_DENIED, "this key belongs to somebody else");
+    if (kind != LOGIN_CONSOLE && (kind != LOGIN_USER || strcmp(account->name, m->login) != 0))
+        return fault_set(f, ERR_DENIED, "this key belongs to somebody else");
+    e = keyoption_parse(key->key.options, strlen(key->key.options), option, f);
+    if (e == ERR_NONE && !keyoption_usable(option, c->host, time(NULL), reason, sizeof reason))
+        e = fault_set(f, ERR_DENIED, "%s", reason);
+    return e;
+}
+
+// Refuses what a ban forbids. The reason is told only when no key would do, so that one that may come in is
+// still offered. True: it was refused.
+static bool is_banned(struct connection *c, const struct message *m, const char *fingerprint)
+{
+    struct control *control = c->server->control;
+    struct fault f = {.text = ""};
+    bool hopeless = false;
+    enum err e = bans_check_login(control, m->login, c->host, fingerprint, &hopeless, &f);
+    if (e == ERR_NONE)
+        return false;
+    audit_auth_failed(c, m->login, fingerprint, f.text);
+    c->turned_away = true;
+    connection_refuse(c, m->id, e, hopeless ? f.text : "");
+    return true;
+}
+
+static void note_login(struct connection *c, const char *login)
+{
+    snprintf(c->login, sizeof c->login, "%s", login);
+}
+
+void login_over(struct connection *c, const char *reason)
+{
+    struct control *control = c->server->control;
+    struct fault f;
+    struct audit_record record = {
+        .event = AUDIT_LOGIN_FAILED,
+        .user = c->login,
+        .address = c->address,
+        .duration_ms = (uint64_t)(time(NULL) - c->admitted) * 1000,
+        .reason = reason,
+    };
+    bool failed = c->keys_refused > 0 && c->keys_ok == 0;
+    metrics_login(control, failed ? "failed" : c->turned_away ? "refused" : "none");
+    (void)writer_audit(control->writer, &record, &f); // logged there; nothing was granted
+    if (c->turned_away)
+        return;
+    if (failed)
+        bans_login_failed(control, c->login, c->host);
+    else
+        bans_silent(control, c->host);
 }
 
 void login_on_key(struct connection *c, const struct message *m)
@@ -73,12 +149,18 @@ void login_on_key(struct connection *c, const struct message *m)
     struct fault f = {.text = ""};
     struct account account;
     struct account_key key = {.id = 0};
-    enum err e = who_is(c, m, &account, &key, &f);
+    struct keyoption option;
+    note_login(c, m->login);
+    enum err e = who_is(c, m, &account, &key, &option, &f);
+    if (is_banned(c, m, key.key.fingerprint))
+        return;
     if (e == ERR_NONE) {
         struct message answer = {.type = MESSAGE_KEY_OK, .id = m->id};
+        c->keys_ok++;
         connection_send(c, &answer, NULL, 0);
         return;
     }
+    c->keys_refused++;
     audit_auth_failed(c, m->login, key.key.fingerprint, f.text);
     connection_refuse(c, m->id, ERR_DENIED, "");
 }
@@ -87,6 +169,8 @@ void login_on_auth_failed(struct connection *c, const struct message *m)
 {
     struct pubkey pubkey;
     const char *fingerprint = "";
+    note_login(c, m->login);
+    c->keys_refused++;
     if (pubkey_from_base64(m->key, &pubkey, NULL) == ERR_NONE)
         fingerprint = pubkey.fingerprint;
     audit_auth_failed(c, m->login, fingerprint, m->text);
@@ -107,10 +191,14 @@ static void on_login_committed(void *arg, enum err code, const struct fault *f)
     if (code != ERR_NONE) {
         char text[480];
         snprintf(text, sizeof text, "this login cannot be recorded: %.300s", f->text);
+        c->session.id = 0; // nothing of it is on disk
+        c->turned_away = true;
         connection_refuse(c, c->answer_id, code, text);
         return;
     }
     c->stage = STAGE_AUTHENTICATED;
+    c->stats.moved = monotonic_ms();
+    metrics_login(c->server->control, "ok");
     log_event(LOG_LEVEL_INFO, "login", "login=%s from=%s user=%s session=%lld key=%s", c->session.login,
               c->address, c->account.name, (long long)c->session.id, c->session.fingerprint);
     say_as_sshd(c, "Accepted", c->session.login, c->session.fingerprint);
@@ -146,6 +234,8 @@ static enum err record_login(struct connection *c, const struct message *m, cons
         e = account_touch_login(control->store, c->account.id, now, f);
     if (e == ERR_NONE)
         e = account_key_touch(control->store, key->id, now, f);
+    if (e == ERR_NONE)
+        e = bans_login_ok(control, m->login, c->host, row->fingerprint, now, f);
     if (e != ERR_NONE)
         return e;
     struct audit_record record = {
@@ -160,17 +250,51 @@ static enum err record_login(struct connection *c, const struct message *m, cons
     return writer_audit(control->writer, &record, f);
 }
 
+// An allowed key, one login too many: that is said, and recorded as a refusal.
+static bool is_too_much(struct connection *c, const struct message *m, const struct account_key *key)
+{
+    struct control *control = c->server->control;
+    struct fault f = {.text = ""};
+    struct subnet subnet;
+    char source[SUBNET_TEXT] = "";
+    if (subnet_of_source(c->host, &subnet))
+        subnet_format(&subnet, source);
+    enum err e = usage_login(control, c->account.id, source, &f);
+    if (e == ERR_NONE)
+        return false;
+    struct audit_record record = {
+        .event = AUDIT_REFUSED,
+        .user = c->account.name,
+        .fingerprint = key->key.fingerprint,
+        .address = c->address,
+        .target = "login",
+        .reason = f.text,
+    };
+    log_event(LOG_LEVEL_WARN, "login_refused", "user=%s from=%s reason=%s", c->account.name, c->address,
+              log_quote(f.text));
+    (void)writer_audit(control->writer, &record, NULL);
+    c->turned_away = true;
+    connection_refuse(c, m->id, e, f.text);
+    return true;
+}
+
 void login_on_login(struct connection *c, const struct message *m)
 {
     struct fault f = {.text = ""};
     struct account_key key = {.id = 0};
+    note_login(c, m->login);
     enum err e = c->answer_id != 0 ? fault_set(&f, ERR_PROTOCOL, "a second login on one connection")
-                                   : who_is(c, m, &c->account, &key, &f);
+                                   : who_is(c, m, &c->account, &key, &c->key, &f);
+    if (is_banned(c, m, key.key.fingerprint))
+        return;
     if (e != ERR_NONE) {
+        c->keys_refused++;
         audit_auth_failed(c, m->login, key.key.fingerprint, f.text);
         connection_refuse(c, m->id, ERR_DENIED, "");
         return;
     }
+    if (is_too_much(c, m, &key))
+        return;
     c->console = name_login_kind(m->login) == LOGIN_CONSOLE;
     e = record_login(c, m, &key, &f);
     if (e != ERR_NONE) {
@@ -178,11 +302,23 @@ void login_on_login(struct connection *c, const struct message *m)
         writer_abandon(c->server->control->writer, &f);
         char text[480];
         snprintf(text, sizeof text, "this login cannot be recorded: %.300s", f.text);
+        c->turned_away = true;
         connection_refuse(c, m->id, e, text);
         return;
     }
+    metrics_handshake(c->server->control, m->kex_ms, m->auth_ms);
     c->answer_id = m->id;
     writer_after_commit(c->server->control->writer, c, on_login_committed, c);
+}
+
+// Host and port out of "203.0.113.7:50122" or "[2001:db8::7]:50122".
+static void split_address(struct connection *c)
+{
+    const char *start = c->address[0] == '[' ? c->address + 1 : c->address;
+    const char *colon = strrchr(c->address, ':');
+    int length = colon == NULL ? (int)strlen(start) : (int)(colon - start) - (c->address[0] == '[');
+    snprintf(c->host, sizeof c->host, "%.*s", length, start);
+    c->port = colon == NULL ? 0 : (unsigned)strtoul(colon + 1, NULL, 10);
 }
 
 void login_on_attach(struct connection *c, const struct message *m)
@@ -195,6 +331,9 @@ void login_on_attach(struct connection *c, const struct message *m)
                      : session_find_token(control->store, m->token, &c->session, &f);
     if (e == ERR_NONE) // the key may have been removed while nobody could cut the session
         e = account_key_find(control->store, c->session.fingerprint, &c->account, &key, &f);
+    if (e == ERR_NONE) // an expired key or a changed from= do not cut a session that exists, its other
+                       // options hold
+        e = keyoption_parse(key.key.options, strlen(key.key.options), &c->key, &f);
     if (e != ERR_NONE || c->session.ended != 0 || c->account.id != c->session.account_id) {
         log_event(LOG_LEVEL_WARN, "attach_refused", "error=%s", log_quote(f.text));
         connection_refuse(c, m->id, ERR_DENIED, "this session has ended");
@@ -204,7 +343,9 @@ void login_on_attach(struct connection *c, const struct message *m)
     c->console = name_login_kind(c->session.login) == LOGIN_CONSOLE;
     c->channels = c->session.channels;
     snprintf(c->address, sizeof c->address, "%s", c->session.address);
+    split_address(c);
     c->stage = STAGE_AUTHENTICATED;
+    c->stats.moved = monotonic_ms();
     log_event(LOG_LEVEL_INFO, "attached", "user=%s from=%s session=%lld", c->account.name, c->address,
               (long long)c->session.id);
     send_welcome(c, m->id);

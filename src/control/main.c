@@ -14,33 +14,36 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "control/admin_socket.h"
+#include "control/bans.h"
 #include "control/box_flow.h"
 #include "control/control.h"
 #include "control/gateway_link.h"
+#include "control/metrics.h"
+#include "control/retention.h"
+#include "control/usage.h"
 #include "control/writer.h"
 
 struct options {
     const char *config;
-    bool check, dump, dump_mdoc;
+    bool check, dump, dump_mdoc, new_audit_key;
 };
 
 static const char usage[] =
-    "usage: containariumd [--config FILE] [--check | --dump | --dump-mdoc | --version | --help]\n"
+    "usage: containariumd [--config FILE] [--check | --dump | --dump-mdoc | --new-audit-key | --version |\n"
+    "                      --help]\n"
     "  --config FILE  configuration, default " CONFIG_DEFAULT_FILE "\n"
     "  --check        read the configuration, report every error, exit\n"
     "  --dump         print the configuration in force as a file, with help, exit\n"
-    "  --dump-mdoc    print the option table for the manual page, exit\n";
+    "  --dump-mdoc    print the option table for the manual page, exit\n"
+    "  --new-audit-key  sign the audit trail with a new key, and say so in it; exit\n";
 
 static int parse_arguments(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"check", no_argument, NULL, 'k'},
-        {"dump", no_argument, NULL, 'd'},
-        {"dump-mdoc", no_argument, NULL, 'm'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},  {"check", no_argument, NULL, 'k'},
+        {"dump", no_argument, NULL, 'd'},          {"dump-mdoc", no_argument, NULL, 'm'},
+        {"new-audit-key", no_argument, NULL, 'n'}, {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
@@ -56,6 +59,9 @@ static int parse_arguments(int argc, char **argv, struct options *o)
             break;
         case 'm':
             o->dump_mdoc = true;
+            break;
+        case 'n':
+            o->new_audit_key = true;
             break;
         case 'V':
             puts("containariumd " CONTAINARIUM_VERSION);
@@ -101,6 +107,11 @@ static void on_signal(evutil_socket_t signum, short what, void *arg)
     event_base_loopexit(d->control.base, NULL);
 }
 
+static void store_path(const struct config *config, char out[CONFIG_TEXT + 32])
+{
+    snprintf(out, CONFIG_TEXT + 32, "%s/containarium.db", config->state_dir);
+}
+
 static enum err open_store(struct control *c, struct fault *f)
 {
     char path[CONFIG_TEXT + 32];
@@ -108,7 +119,7 @@ static enum err open_store(struct control *c, struct fault *f)
         return fault_errno(f, ERR_IO, "cannot make the state directory %s", c->config->state_dir);
     if (mkdir(c->config->run_dir, 0755) != 0 && errno != EEXIST)
         return fault_errno(f, ERR_IO, "cannot make the run directory %s", c->config->run_dir);
-    snprintf(path, sizeof path, "%s/containarium.db", c->config->state_dir);
+    store_path(c->config, path);
     return store_open(path, &c->store, f);
 }
 
@@ -122,9 +133,15 @@ static enum err control_start(struct control *c, struct fault *f)
         return fault_set(f, ERR_MEMORY, "cannot make an event loop");
     c->writer = writer_new(c);
     c->flows = box_flows_new(c);
-    if (c->writer == NULL || c->flows == NULL)
+    c->usages = usages_new(c);
+    c->retention = retention_new(c);
+    if (c->writer == NULL || c->flows == NULL || c->usages == NULL || c->retention == NULL)
         return fault_set(f, ERR_MEMORY, "out of memory");
-    e = provision_new(c->base, c->config, &c->provision, f);
+    e = metrics_new(c, &c->metrics, f);
+    if (e == ERR_NONE)
+        e = bans_new(c, &c->bans, f);
+    if (e == ERR_NONE)
+        e = provision_new(c->base, c->config, &c->provision, f);
     if (e == ERR_NONE)
         e = gateway_server_new(c, &c->gateway, f);
     if (e == ERR_NONE)
@@ -139,7 +156,11 @@ static void control_stop(struct control *c)
     if (c->provision != NULL)
         provision_free(c->provision);
     box_flows_free(c->flows);
+    retention_free(c->retention);
     writer_free(c->writer);
+    metrics_free(c->metrics);
+    bans_free(c->bans);
+    usages_free(c->usages);
     store_close(c->store);
     if (c->base != NULL)
         event_base_free(c->base);
@@ -187,6 +208,18 @@ static int run(struct daemon *d, char **argv)
     return status;
 }
 
+static int new_audit_key(const struct config *config)
+{
+    char path[CONFIG_TEXT + 32];
+    struct fault f = {.text = ""};
+    umask(077);
+    store_path(config, path);
+    if (store_renew_audit_key(path, &f) == ERR_NONE)
+        return 0;
+    fprintf(stderr, "containariumd: %s\n", f.text);
+    return 1;
+}
+
 int main(int argc, char **argv)
 {
     static struct config config;
@@ -210,6 +243,8 @@ int main(int argc, char **argv)
         config_dump(&config, stdout);
     if (o.check || o.dump)
         return 0;
+    if (o.new_audit_key)
+        return new_audit_key(&config);
     (void)log_level_parse(config.log_level, &level);
     log_setup("containariumd", level);
     if (geteuid() == 0)

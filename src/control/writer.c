@@ -3,8 +3,11 @@
 #include "control/writer.h"
 
 #include <stdlib.h>
+#include <sys/queue.h>
+#include <time.h>
 
 #include "base/log.h"
+#include "control/metrics.h"
 
 struct waiter {
     struct waiter *next;
@@ -13,13 +16,63 @@ struct waiter {
     void *arg;
 };
 
+struct follower {
+    LIST_ENTRY(follower) entry;
+    const void *owner; // NULL after writer_cancel: goes at the next commit
+    writer_follow_fn committed;
+    void *arg;
+};
+
 struct writer {
     struct control *control;
     struct event *commit_event;
     struct waiter *head, **tail;
     struct waiter *answering; // the group being told; writer_cancel must see it too
-    struct fault broken;      // of this group; ERR_NONE: it may be committed
+    LIST_HEAD(, follower) followers;
+    struct fault broken; // of this group; ERR_NONE: it may be committed
 };
+
+static void tell_followers(struct writer *w)
+{
+    struct follower *one = LIST_FIRST(&w->followers);
+    while (one != NULL) {
+        struct follower *next = LIST_NEXT(one, entry);
+        if (one->owner != NULL) {
+            one->committed(one->arg);
+        } else {
+            LIST_REMOVE(one, entry);
+            free(one);
+        }
+        one = next;
+    }
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+static unsigned count_waiters(const struct waiter *list)
+{
+    unsigned count = 0;
+    for (; list != NULL; list = list->next)
+        count++;
+    return count;
+}
+
+static enum err commit(struct writer *w, struct fault *f)
+{
+    bool dirty = store_dirty(w->control->store);
+    uint64_t began = now_us();
+    enum err e = store_commit(w->control->store, f);
+    if (e == ERR_NONE && dirty) {
+        metrics_commit(w->control, now_us() - began, count_waiters(w->head));
+        tell_followers(w);
+    }
+    return e;
+}
 
 static void on_commit(evutil_socket_t fd, short what, void *arg)
 {
@@ -33,7 +86,7 @@ static void on_commit(evutil_socket_t fd, short what, void *arg)
         store_rollback(w->control->store);
         w->broken.code = ERR_NONE;
     } else {
-        e = store_commit(w->control->store, &f);
+        e = commit(w, &f);
     }
     if (e != ERR_NONE)
         log_event(LOG_LEVEL_ERROR, "commit_failed", "error=%s", log_quote(f.text));
@@ -56,6 +109,7 @@ struct writer *writer_new(struct control *c)
         return NULL;
     w->control = c;
     w->tail = &w->head;
+    LIST_INIT(&w->followers);
     w->commit_event = event_new(c->base, -1, 0, on_commit, w);
     if (w->commit_event == NULL) {
         free(w);
@@ -74,6 +128,11 @@ void writer_free(struct writer *w)
     while (w->head != NULL) {
         struct waiter *one = w->head;
         w->head = one->next;
+        free(one);
+    }
+    while (!LIST_EMPTY(&w->followers)) {
+        struct follower *one = LIST_FIRST(&w->followers);
+        LIST_REMOVE(one, entry);
         free(one);
     }
     event_free(w->commit_event);
@@ -117,8 +176,25 @@ static void forget(struct waiter *list, const void *owner)
 
 void writer_cancel(struct writer *w, const void *owner)
 {
+    struct follower *one;
     forget(w->head, owner);
     forget(w->answering, owner);
+    LIST_FOREACH(one, &w->followers, entry)
+    {
+        if (one->owner == owner)
+            one->owner = NULL;
+    }
+}
+
+enum err writer_follow(struct writer *w, const void *owner, writer_follow_fn committed, void *arg,
+                       struct fault *f)
+{
+    struct follower *one = malloc(sizeof *one);
+    if (one == NULL)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    *one = (struct follower){.owner = owner, .committed = committed, .arg = arg};
+    LIST_INSERT_HEAD(&w->followers, one, entry);
+    return ERR_NONE;
 }
 
 enum err writer_audit(struct writer *w, struct audit_record *record, struct fault *f)

@@ -15,9 +15,14 @@ typedef void (*writer_done_fn)(void *arg, enum err result, const struct fault *f
 
 // Calls done after the commit that ends this iteration, in order of asking. Call it after the writes it
 // covers, in the same callback. `owner` may be used to forget: writer_cancel(w, owner) drops every done with
-// that owner.
+// that owner, and ends what it follows.
 void writer_after_commit(struct writer *w, const void *owner, writer_done_fn done, void *arg);
 void writer_cancel(struct writer *w, const void *owner);
+
+// Calls `committed` after each commit that has put something on disk, until writer_cancel(w, owner).
+typedef void (*writer_follow_fn)(void *arg);
+MUST_CHECK enum err writer_follow(struct writer *w, const void *owner, writer_follow_fn committed, void *arg,
+                                  struct fault *f);
 
 // Something of this iteration could not be written: all of it is rolled back, and everybody who waits for
 // this group is told `f`. For a caller that cannot undo its own part alone.

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/units.h"
 
 #define PROBES_MAX 64 // offers are free, but not without end
 
@@ -36,12 +37,13 @@ static void on_probe_answer(void *arg, const struct message *answer, const int *
     connection_wake(c);
 }
 
-static void logged_in(struct connection *c, const struct message *welcome)
+static void logged_in(struct connection *c, const struct message *welcome, const int *fds, size_t fd_count)
 {
     c->state = CONNECTION_OPEN;
     snprintf(c->user, sizeof c->user, "%s", welcome->user);
     c->console = welcome->console;
     control_link_set_token(c->control, welcome->token);
+    connection_welcome(c, welcome, fds, fd_count);
     event_del(c->grace);
     if (c->startup_fd >= 0)
         close(c->startup_fd);
@@ -54,10 +56,12 @@ static void on_login_answer(void *arg, const struct message *answer, const int *
 {
     struct connection *c = arg;
     struct ask *a = c->auth.held;
-    close_all(fds, fd_count);
+    bool in = answer->type == MESSAGE_WELCOME && c->state == CONNECTION_AUTH;
     c->auth.held = NULL;
-    if (answer->type == MESSAGE_WELCOME && c->state == CONNECTION_AUTH) {
-        logged_in(c, answer);
+    if (!in)
+        close_all(fds, fd_count);
+    if (in) {
+        logged_in(c, answer, fds, fd_count);
         ask_accept_login(a);
     } else {
         ask_refuse(a);
@@ -72,7 +76,9 @@ static void on_login_answer(void *arg, const struct message *answer, const int *
 static void ask_control(struct connection *c, struct ask *a)
 {
     const struct ask_view *v = ask_view(a);
-    struct message m = {.type = v->kind == ASK_AUTH_SIGNED ? MESSAGE_LOGIN : MESSAGE_KEY};
+    struct message m = {.type = v->kind == ASK_AUTH_SIGNED ? MESSAGE_LOGIN : MESSAGE_KEY,
+                        .kex_ms = c->key_exchanged - c->began,
+                        .auth_ms = monotonic_ms() - c->key_exchanged};
     snprintf(m.login, sizeof m.login, "%s", v->user);
     snprintf(m.key, sizeof m.key, "%s", v->key);
     snprintf(m.client, sizeof m.client, "%s", server_client_id(c->server));
@@ -112,6 +118,8 @@ static void unsupported_key(struct connection *c, struct ask *a)
 
 void auth_ask(struct connection *c, struct ask *a)
 {
+    if (c->key_exchanged == 0)
+        c->key_exchanged = monotonic_ms();
     if (c->state == CONNECTION_ADMITTING) { // auth_resume() brings it back
         c->auth.held = a;
         return;

@@ -38,7 +38,7 @@ static bool step_opening(struct backward *b)
         b->held = NULL;
     }
     if (b->box != NULL)
-        b->relay = relay_to_chan(b->channel.chan, b->box);
+        b->relay = relay_to_chan(b->channel.chan, b->box, b->channel.connection->throttle);
     if (b->relay == NULL)
         b->channel.done = true;
     b->state = BACKWARD_RUNNING;

@@ -21,8 +21,9 @@
 
 #define TURNS_MAX 32 // before the loop may look at other events again
 #define PROXY_WAIT_MS                                                                                        \
-    5000               // a load balancer writes its header at once; one lost segment is sent again by then
-#define LINGER_MS 1000 // for the client to read why it is disconnected
+    5000                // a load balancer writes its header at once; one lost segment is sent again by then
+#define STATS_SECONDS 2 // between two reports of what moved, if anything did
+#define LINGER_MS 1000  // for the client to read why it is disconnected
 
 void connection_wake(struct connection *c)
 {
@@ -208,6 +209,48 @@ static void on_keepalive(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void on_stats(evutil_socket_t fd, short what, void *arg)
+{
+    struct connection *c = arg;
+    struct message m = {.type = MESSAGE_STATS,
+                        .bytes_in = throttle_moved(c->throttle, THROTTLE_IN),
+                        .bytes_out = throttle_moved(c->throttle, THROTTLE_OUT),
+                        .channels = c->channel_count};
+    uint64_t sum = m.bytes_in + m.bytes_out + m.channels;
+    (void)fd;
+    (void)what;
+    if (c->state != CONNECTION_OPEN || sum == c->stats_told)
+        return;
+    c->stats_told = sum;
+    control_link_tell(c->control, &m);
+}
+
+// WELCOME, the first one or after a restart of the control plane.
+void connection_welcome(struct connection *c, const struct message *welcome, const int *fds, size_t fd_count)
+{
+    static const struct timeval interval = {.tv_sec = STATS_SECONDS};
+    struct fault f;
+    for (size_t i = 1; i < fd_count; i++)
+        close(fds[i]);
+    if (fd_count > 0 && throttle_attach(c->throttle, fds[0], &f) != ERR_NONE)
+        log_event(LOG_LEVEL_ERROR, "throttle_failed", "error=%s", log_quote(f.text));
+    c->may.pty = welcome->pty;
+    c->may.agent = welcome->agent;
+    snprintf(c->may.command, sizeof c->may.command, "%s", welcome->command);
+    c->stats_told = 0;
+    event_add(c->stats, &interval);
+}
+
+static void on_throttle(void *arg)
+{
+    connection_wake(arg);
+}
+
+static void on_rewelcome(void *arg, const struct message *welcome, const int *fds, size_t fd_count)
+{
+    connection_welcome(arg, welcome, fds, fd_count);
+}
+
 static void on_kick(void *arg, const char *reason)
 {
     connection_close(arg, true, reason);
@@ -241,8 +284,10 @@ static bool add_events(struct connection *c, int watch_fd)
     c->again = event_new(c->base, -1, 0, on_turn, c);
     c->grace = evtimer_new(c->base, on_grace, c);
     c->keepalive = event_new(c->base, -1, EV_PERSIST, on_keepalive, c);
-    if (c->readable == NULL || c->writable == NULL || c->again == NULL || c->grace == NULL ||
-        c->keepalive == NULL)
+    c->stats = event_new(c->base, -1, EV_PERSIST, on_stats, c);
+    c->throttle = throttle_new(c->base, on_throttle, c);
+    if (c->stats == NULL || c->throttle == NULL || c->readable == NULL || c->writable == NULL ||
+        c->again == NULL || c->grace == NULL || c->keepalive == NULL)
         return false;
     if (c->config->keepalive > 0)
         event_add(c->keepalive, &keepalive);
@@ -265,13 +310,14 @@ static void linger(int fd)
 
 static void connection_free(struct connection *c)
 {
-    struct event *events[] = {c->readable, c->writable, c->again, c->grace, c->keepalive};
+    struct event *events[] = {c->readable, c->writable, c->again, c->grace, c->keepalive, c->stats};
     auth_free(c);
     while (!TAILQ_EMPTY(&c->channels)) {
         struct channel *ch = TAILQ_FIRST(&c->channels);
         ch->ops->free(ch);
     }
     leg_free(c->leg);
+    throttle_free(c->throttle);
     if (c->control != NULL) {
         struct message bye = {.type = MESSAGE_BYE,
                               .bytes_in = c->bytes_in,
@@ -337,7 +383,7 @@ static bool connection_start(struct connection *c, const struct ssh_keys *keys, 
         fault_set(f, ERR_MEMORY, "out of memory");
         return false;
     }
-    c->control = control_link_new(c->base, path, on_kick, c);
+    c->control = control_link_new(c->base, path, on_kick, on_rewelcome, c);
     // Before the first byte to or from the client: the server session reads at once if something is there.
     if (sandbox_enter(sandbox, f) != ERR_NONE)
         return false;
@@ -359,7 +405,7 @@ void connection_run(const struct config *config, const struct ssh_keys *keys, co
                     int fd, const char *address, uint16_t port, int startup_fd)
 {
     struct fault f = {.text = ""};
-    struct connection c = {.config = config, .port = port, .startup_fd = startup_fd};
+    struct connection c = {.config = config, .port = port, .startup_fd = startup_fd, .began = monotonic_ms()};
     char id[24];
     snprintf(c.address, sizeof c.address, "%s", address);
     snprintf(id, sizeof id, "%ld", (long)getpid());
@@ -369,10 +415,9 @@ void connection_run(const struct config *config, const struct ssh_keys *keys, co
         log_event(LOG_LEVEL_ERROR, "connection_failed", "from=%s error=%s", address, log_quote(f.text));
         _exit(1);
     }
-    uint64_t began = monotonic_ms();
     (void)event_base_dispatch(c.base);
     log_event(LOG_LEVEL_INFO, "connection_closed", "from=%s user=%s ms=%llu channels=%u reason=%s", c.address,
-              c.user[0] == '\0' ? "-" : c.user, (unsigned long long)(monotonic_ms() - began),
+              c.user[0] == '\0' ? "-" : c.user, (unsigned long long)(monotonic_ms() - c.began),
               c.channels_opened, log_quote(c.reason));
     connection_free(&c);
 }

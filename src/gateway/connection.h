@@ -12,6 +12,7 @@
 #include "gateway/leg.h"
 #include "gateway/sandbox.h"
 #include "gateway/ssh_server.h"
+#include "gateway/throttle.h"
 
 enum connection_state {
     CONNECTION_ADMITTING, // key exchange runs, the control plane has not yet admitted the address
@@ -33,11 +34,15 @@ struct connection {
 
     int watch_fd; // a duplicate for the loop: libssh closes its own inside its calls, epoll must not notice
     struct server *server;
-    struct event *readable, *writable, *again, *grace, *keepalive;
+    struct event *readable, *writable, *again, *grace, *keepalive, *stats;
 
     struct control_link *control;
     char user[32]; // the account
     bool console;
+    struct { // what the key it came in with leaves to its sessions
+        bool pty, agent;
+        char command[sizeof((struct message *)0)->command]; // forced; "" = none
+    } may;
 
     struct {
         struct ask *held; // being asked about
@@ -55,6 +60,10 @@ struct connection {
     TAILQ_HEAD(, channel) channels;
     unsigned channel_count, channels_opened;
     uint64_t bytes_in, bytes_out; // payload of channels that have ended
+    struct throttle *throttle;    // the user's bandwidth
+    uint64_t stats_told;          // what stats said last: bytes and channels, added up
+
+    uint64_t began, key_exchanged; // monotonic ms; the latter 0 before the first request to log in
 
     char reason[480]; // why it closes
     bool tell_client; // send the reason as SSH_MSG_DISCONNECT
@@ -66,6 +75,9 @@ void connection_run(const struct config *config, const struct ssh_keys *keys, co
 
 // Everything that ends a connection comes through here; later calls keep the first reason.
 void connection_close(struct connection *c, bool tell_client, const char *reason);
+
+// Takes over what WELCOME says and brings.
+void connection_welcome(struct connection *c, const struct message *welcome, const int *fds, size_t fd_count);
 
 // Something happened outside the SSH descriptors (an answer, a socket, a timer): take a turn soon.
 void connection_wake(struct connection *c);

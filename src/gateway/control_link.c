@@ -35,6 +35,7 @@ struct control_link {
     struct event *retry;
     TAILQ_HEAD(, question) questions;
     control_kick_fn kick;
+    control_answer_fn welcome;
     void *arg;
 };
 
@@ -80,13 +81,16 @@ static void send_question(struct control_link *l, struct question *q)
         set_retry(l);
 }
 
-static void on_attached(struct control_link *l, const struct message *m)
+static void on_attached(struct control_link *l, const struct message *m, const int *fds, size_t fd_count)
 {
     l->attaching = false;
     if (m->type != MESSAGE_WELCOME) {
+        for (size_t i = 0; i < fd_count; i++)
+            close(fds[i]);
         l->kick(l->arg, m->text);
         return;
     }
+    l->welcome(l->arg, m, fds, fd_count);
     log_event(LOG_LEVEL_INFO, "reattached", "user=%s", m->user);
     struct question *q;
     TAILQ_FOREACH(q, &l->questions, entry)
@@ -108,7 +112,8 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
     if (ok && m.type == MESSAGE_KICK) {
         l->kick(l->arg, m.text);
     } else if (ok && l->attaching && m.id == 0) {
-        on_attached(l, &m);
+        on_attached(l, &m, fds, fd_count);
+        return;
     } else if (ok && (q = question_find(l, m.id)) != NULL) {
         control_answer_fn answer = q->answer;
         void *answer_arg = q->arg;
@@ -195,7 +200,7 @@ static bool make_spares(struct control_link *l)
 }
 
 struct control_link *control_link_new(struct event_base *base, const char *path, control_kick_fn kick,
-                                      void *arg)
+                                      control_answer_fn welcome, void *arg)
 {
     int fd = link_connect(path);
     struct control_link *l = fd < 0 ? NULL : calloc(1, sizeof *l);
@@ -206,6 +211,7 @@ struct control_link *control_link_new(struct event_base *base, const char *path,
     }
     l->base = base;
     l->kick = kick;
+    l->welcome = welcome;
     l->arg = arg;
     snprintf(l->path, sizeof l->path, "%s", path);
     TAILQ_INIT(&l->questions);

@@ -18,8 +18,9 @@ typedef void (*control_kick_fn)(void *arg, const char *reason);
 #define CONTROL_FD_COUNT 8 // restarts of the control plane a connection can live through
 
 // Connects to the socket at path. NULL if nobody listens there.
+// `welcome` is called with each WELCOME that follows a restart of the control plane.
 struct control_link *control_link_new(struct event_base *base, const char *path, control_kick_fn kick,
-                                      void *arg);
+                                      control_answer_fn welcome, void *arg);
 void control_link_free(struct control_link *l); // answers that did not come never come
 
 // Sends a question; fills in its id and returns it. The callback never comes from inside this call.

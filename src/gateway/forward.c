@@ -82,9 +82,9 @@ static void accept_open(struct forward *w, int fd)
     w->held = NULL;
     w->state = FORWARD_RUNNING;
     if (fd >= 0)
-        w->relay = relay_to_socket(w->channel.chan, fd, c->base, on_wake, c);
+        w->relay = relay_to_socket(w->channel.chan, fd, c->throttle, c->base, on_wake, c);
     else
-        w->relay = relay_to_chan(w->channel.chan, w->box);
+        w->relay = relay_to_chan(w->channel.chan, w->box, c->throttle);
     if (w->channel.chan == NULL || w->relay == NULL)
         w->channel.done = true;
 }

@@ -21,6 +21,7 @@
 #include "base/notify.h"
 #include "base/units.h"
 #include "gateway/connection.h"
+#include "gateway/gate.h"
 #include "gateway/sandbox.h"
 #include "gateway/ssh_warm.h"
 
@@ -31,6 +32,8 @@
 
 struct child {
     LIST_ENTRY(child) entry;
+    LIST_ENTRY(child) starting; // while startup != NULL
+    struct subnet source;
     struct listener *listener;
     pid_t pid;
     int startup_fd;        // read end; its other end closes at login or death
@@ -44,11 +47,13 @@ struct listener {
     struct event_base *base;
     struct ssh_keys *keys;
     struct sandbox *sandbox;
+    struct gate *gate;
     int sockets[SOCKETS_MAX];
     struct event *accepts[SOCKETS_MAX];
     size_t socket_count;
     struct event *signals[4];
-    LIST_HEAD(, child) children;
+    LIST_HEAD(children, child) children;
+    LIST_HEAD(, child) startups; // those of them that have not logged in yet
     unsigned connections, unauthenticated;
     uint64_t started;
     bool again; // start anew instead of ending
@@ -121,6 +126,7 @@ static void stop_counting_startup(struct child *c)
         return;
     event_free(c->startup);
     c->startup = NULL;
+    LIST_REMOVE(c, starting);
     close(c->startup_fd);
     c->listener->unauthenticated--;
 }
@@ -171,25 +177,10 @@ static void on_child_end(evutil_socket_t signum, short what, void *arg)
     }
 }
 
-static void format_peer(const struct sockaddr_storage *peer, char *address, size_t size, uint16_t *port)
-{
-    const void *raw = &((const struct sockaddr_in *)(const void *)peer)->sin_addr;
-    *port = ntohs(((const struct sockaddr_in *)(const void *)peer)->sin_port);
-    if (peer->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *six = (const void *)peer;
-        raw = &six->sin6_addr;
-        *port = ntohs(six->sin6_port);
-    }
-    if (evutil_inet_ntop(peer->ss_family, raw, address, size) == NULL)
-        snprintf(address, size, "unknown");
-}
-
-static _Noreturn void run_child(const struct listener *l, int fd, int startup_fd,
-                                const struct sockaddr_storage *peer)
+static _Noreturn void run_child(const struct listener *l, int fd, int startup_fd, const char *address,
+                                uint16_t port)
 {
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
-    char address[64];
-    uint16_t port;
     sigset_t none;
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
         signal(signals[i], SIG_DFL);
@@ -201,18 +192,18 @@ static _Noreturn void run_child(const struct listener *l, int fd, int startup_fd
     if (low < 0 || low_startup < 0 || dup2(low, 3) != 3 || dup2(low_startup, 4) != 4 ||
         close_range(5, ~0U, 0) != 0)
         _exit(1);
-    format_peer(peer, address, sizeof address, &port);
     connection_run(l->config, l->keys, l->sandbox, 3, address, port, 4);
     _exit(0);
 }
 
-static bool child_add(struct listener *l, pid_t pid, int startup_fd)
+static bool child_add(struct listener *l, pid_t pid, int startup_fd, const struct subnet *source)
 {
     struct child *c = calloc(1, sizeof *c);
     if (c == NULL)
         return false;
     c->listener = l;
     c->pid = pid;
+    c->source = *source;
     c->startup_fd = startup_fd;
     c->startup = event_new(l->base, startup_fd, EV_READ, on_startup_over, c);
     if (c->startup == NULL || event_add(c->startup, NULL) != 0) {
@@ -222,12 +213,14 @@ static bool child_add(struct listener *l, pid_t pid, int startup_fd)
         return false;
     }
     LIST_INSERT_HEAD(&l->children, c, entry);
+    LIST_INSERT_HEAD(&l->startups, c, starting);
     l->connections++;
     l->unauthenticated++;
     return true;
 }
 
-static void fork_connection(struct listener *l, int fd, const struct sockaddr_storage *peer)
+static void fork_connection(struct listener *l, int fd, const char *address, uint16_t port,
+                            const struct subnet *source)
 {
     int pipe_fds[2];
     sigset_t all, old;
@@ -240,20 +233,41 @@ static void fork_connection(struct listener *l, int fd, const struct sockaddr_st
     sigprocmask(SIG_SETMASK, &all, &old);
     pid_t pid = fork();
     if (pid == 0)
-        run_child(l, fd, pipe_fds[1], peer);
+        run_child(l, fd, pipe_fds[1], address, port);
     sigprocmask(SIG_SETMASK, &old, NULL);
     close(pipe_fds[1]);
     if (pid < 0)
         log_event(LOG_LEVEL_ERROR, "fork_failed", "error=%s", strerror(errno));
-    if (pid < 0 || !child_add(l, pid, pipe_fds[0]))
+    if (pid < 0 || !child_add(l, pid, pipe_fds[0], source))
         close(pipe_fds[0]);
 }
 
-// Before the protocol has begun the only place for a reason is a line in front of the identification string
-// (RFC 4253 section 4.2).
-static void refuse(int fd, const char *why)
+static unsigned count_from(const struct listener *l, const struct subnet *source)
 {
-    (void)send(fd, why, strlen(why), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const struct child *c;
+    unsigned count = 0;
+    LIST_FOREACH(c, &l->startups, starting)
+    {
+        count += subnet_compare(&c->source, source) == 0;
+    }
+    return count;
+}
+
+// Lets the connection in, or says why not. Either way our descriptor of it is closed afterwards.
+static void take(struct listener *l, int fd, const struct sockaddr_storage *peer)
+{
+    char address[64], why[200] = "";
+    uint16_t port;
+    struct subnet source = {.prefix = 0};
+    gate_address(peer, address, sizeof address, &port);
+    (void)subnet_of_source(address, &source);
+    struct admit_load load = {.connections = l->connections,
+                              .unauthenticated = l->unauthenticated,
+                              .from_source = count_from(l, &source)};
+    if (gate_decide(l->gate, address, &load, why, sizeof why) == ADMIT_OK)
+        fork_connection(l, fd, address, port, &source);
+    else
+        (void)send(fd, why, strlen(why), MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
@@ -266,13 +280,7 @@ static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
         int fd = accept4(listen_fd, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd < 0)
             return;
-        if (l->connections >= l->config->max_connections)
-            refuse(fd, "The gateway is full: too many connections. Try again later.\r\n");
-        else if (l->unauthenticated >= l->config->max_unauthenticated)
-            refuse(fd,
-                   "The gateway is busy: too many connections are logging in. Try again in a moment.\r\n");
-        else
-            fork_connection(l, fd, &peer);
+        take(l, fd, &peer);
         close(fd);
     }
 }
@@ -362,7 +370,8 @@ static enum err listener_start(struct listener *l, struct fault *f)
     if (ssh_warm(l->keys, f) != ERR_NONE)
         log_event(LOG_LEVEL_WARN, "warm_up_failed", "error=%s", log_quote(f->text));
     l->base = event_base_new();
-    if (l->base == NULL)
+    l->gate = l->base == NULL ? NULL : gate_new(l->base, l->config);
+    if (l->gate == NULL)
         return fault_set(f, ERR_MEMORY, "out of memory");
     return add_events(l, f);
 }
@@ -373,6 +382,7 @@ int listener_run(const struct config *config, const char *config_path, char **ar
         .config = config, .config_path = config_path, .argv = argv, .started = monotonic_ms()};
     struct fault f = {.text = ""};
     LIST_INIT(&l.children);
+    LIST_INIT(&l.startups);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         log_event(LOG_LEVEL_WARN, "no_new_privs", "error=%s", strerror(errno));
     if (listener_start(&l, &f) != ERR_NONE) {

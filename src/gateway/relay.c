@@ -20,6 +20,7 @@ struct relay {
     struct chan *client;
     struct chan *box; // or
     int fd;
+    struct throttle *throttle;
     struct event *readable, *writable;
     relay_wake_fn wake;
     void *arg;
@@ -40,19 +41,20 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
     r->wake(r->arg);
 }
 
-struct relay *relay_to_chan(struct chan *client, struct chan *box)
+struct relay *relay_to_chan(struct chan *client, struct chan *box, struct throttle *throttle)
 {
     struct relay *r = calloc(1, sizeof *r);
     if (r == NULL)
         return NULL;
     r->client = client;
     r->box = box;
+    r->throttle = throttle;
     r->fd = -1;
     return r;
 }
 
-struct relay *relay_to_socket(struct chan *client, int fd, struct event_base *base, relay_wake_fn wake,
-                              void *arg)
+struct relay *relay_to_socket(struct chan *client, int fd, struct throttle *throttle, struct event_base *base,
+                              relay_wake_fn wake, void *arg)
 {
     struct relay *r = calloc(1, sizeof *r);
     if (r == NULL) {
@@ -61,6 +63,7 @@ struct relay *relay_to_socket(struct chan *client, int fd, struct event_base *ba
     }
     r->client = client;
     r->fd = fd;
+    r->throttle = throttle;
     r->wake = wake;
     r->arg = arg;
     r->readable = event_new(base, fd, EV_READ, on_socket, r);
@@ -130,6 +133,15 @@ static ssize_t target_write(struct relay *r, const char *data, size_t length)
     return n;
 }
 
+// How much may be read at once where `room` has a place to go.
+static size_t scratch_room(const struct relay *r, size_t room)
+{
+    size_t allowed = room == 0 ? 0 : throttle_room(r->throttle);
+    if (room > allowed)
+        room = allowed;
+    return room < SCRATCH_SIZE ? room : SCRATCH_SIZE;
+}
+
 // Client to target. Returns true if anything moved.
 static bool step_up(struct relay *r)
 {
@@ -143,14 +155,13 @@ static bool step_up(struct relay *r)
             data = r->up.data + r->up.at;
             length = r->up.end - r->up.at;
         } else {
-            size_t want = r->box != NULL ? chan_room(r->box) : SCRATCH_SIZE;
-            int n = want == 0 ? 0
-                              : chan_read(r->client, CHAN_STDOUT, scratch,
-                                          want < SCRATCH_SIZE ? want : SCRATCH_SIZE);
+            size_t want = scratch_room(r, r->box != NULL ? chan_room(r->box) : SCRATCH_SIZE);
+            int n = want == 0 ? 0 : chan_read(r->client, CHAN_STDOUT, scratch, want);
             if (n <= 0)
                 break;
             length = (size_t)n;
             r->in += length;
+            throttle_take(r->throttle, THROTTLE_IN, length);
         }
         ssize_t sent = target_write(r, data, length);
         if (sent < 0) { // the target takes no more; what it still sends is wanted
@@ -208,11 +219,13 @@ static bool step_down(struct relay *r, enum chan_stream stream, struct rest *res
             data = rest->data + rest->at;
             length = (ssize_t)(rest->end - rest->at);
         } else {
-            length = target_read(r, stream, room < SCRATCH_SIZE ? room : SCRATCH_SIZE);
+            size_t want = scratch_room(r, room);
+            length = want == 0 ? 0 : target_read(r, stream, want);
             if (length < 0)
                 *ended = true;
             if (length <= 0)
                 return moved;
+            throttle_take(r->throttle, THROTTLE_OUT, (size_t)length);
         }
         int sent = chan_write(r->client, stream, data, (size_t)length < room ? (size_t)length : room);
         if (sent < 0) {

@@ -7,16 +7,18 @@
 #include <event2/event.h>
 
 #include "gateway/ssh_channel.h"
+#include "gateway/throttle.h"
 
 struct relay;
 
 // `wake` is called from the loop when the socket can go on; the owner then runs relay_step.
 typedef void (*relay_wake_fn)(void *arg);
 
-// Neither takes ownership of the channels; fd (non-blocking) becomes the relay's. NULL when out of memory.
-struct relay *relay_to_chan(struct chan *client, struct chan *box);
-struct relay *relay_to_socket(struct chan *client, int fd, struct event_base *base, relay_wake_fn wake,
-                              void *arg);
+// Neither takes ownership of the channels or the throttle; fd (non-blocking) becomes the relay's. NULL when
+// out of memory.
+struct relay *relay_to_chan(struct chan *client, struct chan *box, struct throttle *throttle);
+struct relay *relay_to_socket(struct chan *client, int fd, struct throttle *throttle, struct event_base *base,
+                              relay_wake_fn wake, void *arg);
 void relay_free(struct relay *r); // closes the socket; NULL is fine
 
 // While held, the end of the target's output is not passed on (its bytes are).

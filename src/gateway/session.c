@@ -11,6 +11,7 @@
 #include "gateway/console.h"
 #include "gateway/relay.h"
 #include "gateway/wait_line.h"
+#include "gateway/words.h"
 
 #define ENV_MAX 64          // variables a session may set
 #define ENV_BYTES_MAX 16384 // and their size together
@@ -186,7 +187,7 @@ static void session_ask(struct channel *ch, struct ask *a)
     if (v->kind == ASK_WINDOW_CHANGE) {
         set_window(s, v);
         ok = s->have_pty;
-    } else if (fresh && v->kind == ASK_PTY && !s->have_pty) {
+    } else if (fresh && v->kind == ASK_PTY && !s->have_pty && ch->connection->may.pty) {
         ok = s->have_pty = v->term != NULL && strlen(v->term) < TERM_MAX;
         snprintf(s->term, sizeof s->term, "%s", ok ? v->term : "");
         set_window(s, v);
@@ -208,9 +209,24 @@ static void session_ask(struct channel *ch, struct ask *a)
 
 // ---- steps
 
+// command= of the key: whatever the client asked for is told to that command, as sshd does it, and not
+// carried out. The box's sshd takes no such variable from us, so a shell sets it.
+static enum err request_forced(struct session *s, const char *forced)
+{
+    const struct ask_view *v = ask_view(s->start);
+    const char *original = v->kind == ASK_SHELL || v->command == NULL ? "" : v->command;
+    char *line = words_forced(forced, original);
+    enum err e = line == NULL ? ERR_MEMORY : client_request_exec(s->box, line);
+    free(line);
+    return e;
+}
+
 static enum err request_start(struct session *s)
 {
     const struct ask_view *v = ask_view(s->start);
+    const char *forced = s->channel.connection->may.command;
+    if (forced[0] != '\0')
+        return request_forced(s, forced);
     if (v->kind == ASK_EXEC)
         return client_request_exec(s->box, v->command == NULL ? "" : v->command);
     if (v->kind == ASK_SUBSYSTEM)
@@ -280,7 +296,7 @@ static bool step_requests(struct session *s)
         }
         if (s->start == NULL)
             return false;
-        if (chan_wants_agent(s->channel.chan)) {
+        if (chan_wants_agent(s->channel.chan) && s->channel.connection->may.agent) {
             s->channel.connection->agent_forwarded = true;
             client_request_agent(s->box);
         }
@@ -319,7 +335,7 @@ static bool step_requests(struct session *s)
     }
     ask_accept(s->start);
     s->start = NULL;
-    s->relay = relay_to_chan(s->channel.chan, s->box);
+    s->relay = relay_to_chan(s->channel.chan, s->box, s->channel.connection->throttle);
     set_state(s, SESSION_RUNNING);
     if (s->relay == NULL)
         end(s, NULL);

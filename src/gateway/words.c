@@ -1,4 +1,4 @@
-// The splitter: one pass, writing unquoted bytes over a copy of the line.
+// The splitter makes one pass, writing unquoted bytes over a copy of the line.
 #include "gateway/words.h"
 
 #include <stdlib.h>
@@ -51,4 +51,36 @@ char *words_split(const char *line, char *words[WORDS_MAX], size_t *count, struc
     }
     free(storage);
     return NULL;
+}
+
+// In single quotes; a quote within becomes '\''.
+static char *add_quoted(char *to, const char *text)
+{
+    *to++ = '\'';
+    for (; *text != '\0'; text++) {
+        if (*text == '\'') {
+            memcpy(to, "'\\''", 4);
+            to += 4;
+        } else {
+            *to++ = *text;
+        }
+    }
+    *to++ = '\'';
+    return to;
+}
+
+char *words_forced(const char *forced, const char *original)
+{
+    static const char before[] = "env SSH_ORIGINAL_COMMAND=", between[] = " \"$SHELL\" -c ";
+    if (original[0] == '\0')
+        return strdup(forced);
+    char *line = malloc(sizeof before + sizeof between + 4 * (strlen(forced) + strlen(original)) + 8);
+    if (line == NULL)
+        return NULL;
+    char *to = stpcpy(line, before);
+    to = add_quoted(to, original);
+    to = stpcpy(to, between);
+    to = add_quoted(to, forced);
+    *to = '\0';
+    return line;
 }

@@ -1,7 +1,8 @@
 // The audit trail: append-only, typed, hash-chained. hash = SHA-256(previous hash, every field of the row in
-// a canonical length-prefixed encoding). The first row chains to 32 zero bytes. Two marks hold the chain, each signed
-// with the trail's own key (Ed25519): the head, the number and hash of the last row, written with every commit, so that
-// a cut tail is noticed as well; and the anchor, those of the last row that retention has taken.
+// a canonical length-prefixed encoding). The first row chains to 32 zero bytes. Two marks hold the chain,
+// each signed with the trail's own key (Ed25519): the head, the number and hash of the last row, written with
+// every commit, so that a cut tail is noticed as well; and the anchor, those of the last row that retention
+// has taken.
 #ifndef STORE_AUDIT_H
 #define STORE_AUDIT_H
 
@@ -79,7 +80,8 @@ int64_t audit_walk_rows(const struct audit_walk *w);
 void audit_walk_free(struct audit_walk *w); // NULL is fine
 
 // Removes the oldest records, as long as they are older than `before`, at most `most` of them.
-MUST_CHECK enum err audit_expire(struct store *s, time_t before, unsigned most, unsigned *removed, struct fault *f);
+MUST_CHECK enum err audit_expire(struct store *s, time_t before, unsigned most, unsigned *removed,
+                                 struct fault *f);
 
 // The head as text, to be kept elsewhere: whoever has it can tell later that this much was there.
 struct audit_mark_text {
@@ -89,6 +91,22 @@ struct audit_mark_text {
 };
 MUST_CHECK enum err audit_head(struct store *s, struct audit_mark_text *out, struct fault *f);
 
+// The whole trail with its hashes, in steps, for keeping and verifying elsewhere: from the anchor to the head
+// as it was when the last step was taken.
+struct audit_export_state {
+    int64_t seq;          // of the last record told; the anchor's at first
+    char anchor_hash[65]; // hex
+    struct audit_mark_text head;
+};
+typedef enum err (*audit_export_fn)(const struct audit_record *record, const char *hash, void *arg,
+                                    struct fault *f);
+MUST_CHECK enum err audit_export_begin(struct store *s, struct audit_export_state *state, struct fault *f);
+MUST_CHECK enum err audit_export_step(struct store *s, struct audit_export_state *state, unsigned rows,
+                                      audit_export_fn each, void *arg, bool *done, struct fault *f);
+
+MUST_CHECK enum err audit_count_event(struct store *s, enum audit_event event, time_t since, uint64_t *out,
+                                      struct fault *f);
+
 struct audit_count {
     const char *user;
     uint64_t logins;
@@ -97,6 +115,7 @@ struct audit_count {
 };
 typedef enum err (*audit_count_fn)(const struct audit_count *count, void *arg, struct fault *f);
 // Logins and failed logins since then, a user (login name) at a time, in name order.
-MUST_CHECK enum err audit_count_users(struct store *s, time_t since, audit_count_fn each, void *arg, struct fault *f);
+MUST_CHECK enum err audit_count_users(struct store *s, time_t since, audit_count_fn each, void *arg,
+                                      struct fault *f);
 
 #endif

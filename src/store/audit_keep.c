@@ -1,9 +1,11 @@
-// Retention: the oldest records go, and the signed anchor moves to the last of them, so that what is left verifies.
+// Retention: the oldest records go, and the signed anchor moves to the last of them, so that what is left
+// verifies.
 #include <string.h>
 
 #include "store/audit_chain.h"
 
-// The last of the oldest records that are all older than `before`, at most `most` of them; *count is how many.
+// The last of the oldest records that are all older than `before`, at most `most` of them; *count is how
+// many.
 static enum err find_last(struct store *s, time_t before, unsigned most, int64_t *seq, unsigned char *hash,
                           unsigned *count, struct fault *f)
 {
@@ -49,22 +51,4 @@ enum err audit_expire(struct store *s, time_t before, unsigned most, unsigned *r
         return e;
     query_bind_int(&q, seq);
     return query_run(&q, NULL, f);
-}
-
-enum err audit_head(struct store *s, struct audit_mark_text *out, struct fault *f)
-{
-    unsigned char hash[STORE_HASH_SIZE], signature[SIGNATURE_SIZE];
-    enum err e = s->group == GROUP_OPEN ? audit_seal(s, f) : ERR_NONE;
-    if (e == ERR_NONE)
-        e = audit_read_mark(s, AUDIT_MARK_HEAD, true, &out->seq, hash, f);
-    if (e == ERR_NONE)
-        e = audit_sign(s, AUDIT_MARK_HEAD, out->seq, hash, signature, f); // Ed25519 signs the same the same way
-    if (e != ERR_NONE)
-        return e;
-    for (size_t i = 0; i < sizeof hash; i++)
-        snprintf(out->hash + 2 * i, 3, "%02x", hash[i]);
-    for (size_t i = 0; i < sizeof signature; i++)
-        snprintf(out->signature + 2 * i, 3, "%02x", signature[i]);
-    snprintf(out->key, sizeof out->key, "%s", signer_public(s->signer));
-    return ERR_NONE;
 }

@@ -132,9 +132,10 @@ enum err audit_each(struct store *s, const struct audit_query *query, audit_each
 
 enum err audit_count_users(struct store *s, time_t since, audit_count_fn each, void *arg, struct fault *f)
 {
-    static const char sql[] = "SELECT user, sum(event = 'login'), max(CASE event WHEN 'login' THEN time ELSE 0 END),"
-                              " sum(event = 'login-failed') FROM audit"
-                              " WHERE event IN ('login', 'login-failed') AND time >= ? GROUP BY user ORDER BY user";
+    static const char sql[] =
+        "SELECT user, sum(event = 'login'), max(CASE event WHEN 'login' THEN time ELSE 0 END),"
+        " sum(event = 'login-failed') FROM audit"
+        " WHERE event IN ('login', 'login-failed') AND time >= ? GROUP BY user ORDER BY user";
     struct query q;
     bool row = true;
     enum err e = query_read(s, sql, &q, f);
@@ -152,6 +153,25 @@ enum err audit_count_users(struct store *s, time_t since, audit_count_fn each, v
         };
         e = each(&count, arg, f);
     }
+    query_end(&q);
+    return e;
+}
+
+enum err audit_count_event(struct store *s, enum audit_event event, time_t since, uint64_t *out,
+                           struct fault *f)
+{
+    static const char sql[] = "SELECT count(*) FROM audit WHERE event = ? AND time >= ?";
+    struct query q;
+    bool row = false;
+    *out = 0;
+    enum err e = query_read(s, sql, &q, f);
+    if (e == ERR_NONE) {
+        query_bind_text(&q, audit_event_name(event));
+        query_bind_int(&q, since);
+        e = query_step(&q, &row, f);
+    }
+    if (e == ERR_NONE && row)
+        *out = (uint64_t)query_int(&q, 0);
     query_end(&q);
     return e;
 }

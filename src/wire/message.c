@@ -29,6 +29,13 @@ enum field_bit {
     F_CHANNELS = 1 << 17,
     F_LEG = 1 << 18,
     F_CONSOLE = 1 << 19,
+    F_PTY = 1 << 20,
+    F_AGENT = 1 << 21,
+    F_COMMAND = 1 << 22,
+    F_KEX_MS = 1 << 23,
+    F_AUTH_MS = 1 << 24,
+    F_UNTIL = 1 << 25,
+    F_COUNT = 1 << 26,
 };
 
 struct field {
@@ -63,6 +70,13 @@ static const struct field fields[] = {
     FIELD(F_CHANNELS, channels, FIELD_NUMBER),
     FIELD(F_LEG, leg, FIELD_FLAG),
     FIELD(F_CONSOLE, console, FIELD_FLAG),
+    FIELD(F_PTY, pty, FIELD_FLAG),
+    FIELD(F_AGENT, agent, FIELD_FLAG),
+    FIELD(F_COMMAND, command, FIELD_TEXT),
+    FIELD(F_KEX_MS, kex_ms, FIELD_NUMBER),
+    FIELD(F_AUTH_MS, auth_ms, FIELD_NUMBER),
+    FIELD(F_UNTIL, until, FIELD_NUMBER),
+    FIELD(F_COUNT, count, FIELD_NUMBER),
 };
 #define FIELD_COUNT (sizeof fields / sizeof fields[0])
 
@@ -76,7 +90,7 @@ static const struct row rows[MESSAGE_UNKNOWN] = {
     [MESSAGE_ADMIT] = {"admit", STAGE_NEW, F_ID | F_VERSION | F_ADDRESS | F_PORT},
     [MESSAGE_ATTACH] = {"attach", STAGE_NEW, F_ID | F_VERSION | F_TOKEN},
     [MESSAGE_KEY] = {"key", STAGE_ADMITTED, F_ID | F_LOGIN | F_KEY},
-    [MESSAGE_LOGIN] = {"login", STAGE_ADMITTED, F_ID | F_LOGIN | F_KEY | F_CLIENT},
+    [MESSAGE_LOGIN] = {"login", STAGE_ADMITTED, F_ID | F_LOGIN | F_KEY | F_CLIENT | F_KEX_MS | F_AUTH_MS},
     [MESSAGE_AUTH_FAILED] = {"auth-failed", STAGE_ADMITTED, F_LOGIN | F_KEY | F_TEXT},
     [MESSAGE_OPEN] = {"open", STAGE_AUTHENTICATED, F_ID | F_KIND | F_HOST | F_PORT | F_LEG},
     [MESSAGE_CANCEL] = {"cancel", STAGE_AUTHENTICATED, F_ID},
@@ -84,13 +98,19 @@ static const struct row rows[MESSAGE_UNKNOWN] = {
                                 F_ID | F_BYTES_IN | F_BYTES_OUT | F_TEXT},
     [MESSAGE_BYE] = {"bye", STAGE_NEW | STAGE_ADMITTED | STAGE_AUTHENTICATED,
                      F_BYTES_IN | F_BYTES_OUT | F_CHANNELS | F_TEXT},
+    [MESSAGE_STATS] = {"stats", STAGE_AUTHENTICATED, F_BYTES_IN | F_BYTES_OUT | F_CHANNELS},
+    [MESSAGE_LISTEN] = {"listen", STAGE_NEW, F_ID | F_VERSION},
+    [MESSAGE_DROPPED] = {"dropped", STAGE_LISTENER, F_KIND | F_ADDRESS | F_COUNT},
     [MESSAGE_ADMITTED] = {"admitted", 0, F_ID},
     [MESSAGE_REFUSED] = {"refused", 0, F_ID | F_CODE | F_TEXT},
     [MESSAGE_KEY_OK] = {"key-ok", 0, F_ID},
-    [MESSAGE_WELCOME] = {"welcome", 0, F_ID | F_TOKEN | F_USER | F_CONSOLE},
+    [MESSAGE_WELCOME] = {"welcome", 0, F_ID | F_TOKEN | F_USER | F_CONSOLE | F_PTY | F_AGENT | F_COMMAND},
     [MESSAGE_PROGRESS] = {"progress", 0, F_ID | F_TEXT},
     [MESSAGE_OPENED] = {"opened", 0, F_ID | F_DOOR | F_USER | F_HOSTKEYS},
     [MESSAGE_KICK] = {"kick", 0, F_TEXT},
+    [MESSAGE_BAN] = {"ban", 0, F_ADDRESS | F_UNTIL},
+    [MESSAGE_UNBAN] = {"unban", 0, F_ADDRESS},
+    [MESSAGE_KNOWN] = {"known", 0, F_ADDRESS | F_UNTIL},
 };
 
 const char *message_name(enum message_type type)

@@ -11,7 +11,7 @@
 #include "base/fault.h"
 #include "wire/link.h"
 
-#define MESSAGE_VERSION 1
+#define MESSAGE_VERSION 2
 
 enum message_type {
     // connection process -> control plane
@@ -24,14 +24,24 @@ enum message_type {
     MESSAGE_CANCEL,         // the client gave up on OPEN `id`; no answer
     MESSAGE_CHANNEL_CLOSED, // id of the OPEN, bytes, text; no answer
     MESSAGE_BYE,            // bytes, channels, text: the connection ends; no answer
+    MESSAGE_STATS,          // bytes and open channels so far; no answer
+    // listener -> control plane
+    MESSAGE_LISTEN,  // version: wants to know who is banned and who is known   -> ADMITTED, then BAN... |
+                     // REFUSED
+    MESSAGE_DROPPED, // kind, address, count: connections refused before a process was made for them; no
+                     // answer
     // control plane -> connection process
     MESSAGE_ADMITTED,
     MESSAGE_REFUSED, // code (enum err), text for the client
     MESSAGE_KEY_OK,
-    MESSAGE_WELCOME,  // token, user, console
+    MESSAGE_WELCOME,  // token, user, console; what its sessions may: pty, agent, and command if that alone;
+                      // descriptor: the user's bandwidth, see wire/bandwidth.h
     MESSAGE_PROGRESS, // text for people
     MESSAGE_OPENED,   // door; user, hostkeys for DOOR_BOX; descriptors, see enum door_kind
     MESSAGE_KICK,     // text: end this connection and say why
+    MESSAGE_BAN,      // address, until: nobody from there (a subnet) is let in
+    MESSAGE_UNBAN,    // address
+    MESSAGE_KNOWN,    // address, until: somebody has logged in from there
     MESSAGE_UNKNOWN,
 };
 
@@ -48,6 +58,7 @@ enum link_stage {
     STAGE_ADMITTED = 2,      // may authenticate
     STAGE_AUTHENTICATED = 4, // may open channels
     STAGE_CLOSED = 8,        // BYE was said: nothing more may come
+    STAGE_LISTENER = 16,     // not a connection: the listener
 };
 
 struct message {
@@ -65,10 +76,14 @@ struct message {
     char token[44];
     char hostkeys[2048]; // "TYPE BASE64\n" lines
     char text[480];
-    uint64_t code; // -enum err
-    uint64_t door; // enum door_kind
+    char command[400]; // forced by the key; "" = none
+    uint64_t code;     // -enum err
+    uint64_t door;     // enum door_kind
     uint64_t bytes_in, bytes_out, channels;
-    bool leg, console;
+    uint64_t kex_ms, auth_ms; // how long key exchange took, and what came after it up to the signature
+    uint64_t until;           // seconds since 1970, 0 = for ever
+    uint64_t count;
+    bool leg, console, pty, agent;
 };
 
 const char *message_name(enum message_type type);

@@ -13,9 +13,12 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "control/bans.h"
 #include "control/box_flow.h"
 #include "control/command.h"
 #include "control/gateway_link.h"
+#include "control/metrics.h"
+#include "control/usage.h"
 #include "control/writer.h"
 
 static const char alice_key[] =
@@ -49,6 +52,7 @@ static struct {
     unsigned kicks;
     char kicked[PUBKEY_FINGERPRINT_SIZE];
     unsigned live;
+    char told[128]; // to the listener
 } played;
 
 static void on_pending(evutil_socket_t fd, short what, void *arg)
@@ -142,10 +146,72 @@ unsigned gateway_kick(struct gateway_server *g, int64_t account_id, const char *
     return 1;
 }
 
+bool gateway_kick_session(struct gateway_server *g, int64_t session, const char *reason)
+{
+    (void)g;
+    (void)reason;
+    played.kicks++;
+    return session == 7;
+}
+
+unsigned gateway_kick_from(struct gateway_server *g, const char *login, const char *subnet,
+                           const char *reason)
+{
+    (void)g;
+    (void)login;
+    (void)subnet;
+    (void)reason;
+    played.kicks++;
+    return played.live;
+}
+
+void gateway_tell_listeners(struct gateway_server *g, const struct message *m)
+{
+    (void)g;
+    snprintf(played.told, sizeof played.told, "%s %s", message_name(m->type), m->address);
+}
+
+unsigned gateway_count_connections(struct gateway_server *g, int64_t account_id, const char *source,
+                                   unsigned *from_source)
+{
+    (void)g;
+    (void)account_id;
+    (void)source;
+    *from_source = played.live;
+    return played.live;
+}
+
+unsigned gateway_count_channels(struct gateway_server *g, int64_t account_id, unsigned *sessions)
+{
+    (void)g;
+    (void)account_id;
+    *sessions = played.live;
+    return played.live;
+}
+
+unsigned gateway_count_unauthenticated(struct gateway_server *g)
+{
+    (void)g;
+    return 0;
+}
+
+uint64_t gateway_count_dropped(struct gateway_server *g, int verdict)
+{
+    (void)g;
+    (void)verdict;
+    return 0;
+}
+
+void provision_stats(const struct provision *p, struct provision_stats *out)
+{
+    (void)p;
+    *out = (struct provision_stats){.queued = 0};
+}
+
 // ---- a client
 
 struct client {
-    char out[65536], err[65536], read[512], saved[65536];
+    char out[1 << 20], err[65536], read[512], saved[65536];
     bool wants;
     int status; // -1: not yet
 };
@@ -283,6 +349,9 @@ static int set_up(void **state)
     assert_int_equal(store_open(path, &w->control.store, &f), ERR_NONE);
     w->control.writer = writer_new(&w->control);
     w->control.flows = box_flows_new(&w->control);
+    w->control.usages = usages_new(&w->control);
+    assert_int_equal(metrics_new(&w->control, &w->control.metrics, &f), ERR_NONE);
+    assert_int_equal(bans_new(&w->control, &w->control.bans, &f), ERR_NONE);
     *state = w;
     return 0;
 }
@@ -293,6 +362,9 @@ static int tear_down(void **state)
     char command[128];
     box_flows_free(w->control.flows);
     writer_free(w->control.writer);
+    metrics_free(w->control.metrics);
+    bans_free(w->control.bans);
+    usages_free(w->control.usages);
     store_close(w->control.store);
     for (size_t i = 0; i < PENDING_MAX; i++) {
         if (played.pending[i].event != NULL)
@@ -413,13 +485,16 @@ static void every_verb_explains_itself(void **state)
 // Words that make each verb complete, about the account `who`.
 static void complete_line(const struct command *c, const char *who, char *out, size_t size)
 {
-    const char *extra = strcmp(c->name, "keys remove") == 0                                      ? " nothing"
+    const char *extra = strcmp(c->name, "keys remove") == 0     ? " nothing"
+                        : strcmp(c->name, "sessions kill") == 0 ? " all"
+                        : strcmp(c->name, "limits set") == 0    ? " --sessions 3"
                         : strncmp(c->name, "keys ", 5) == 0 && strcmp(c->name, "keys list") != 0 ? " -"
                         : strcmp(c->name, "autostart") == 0                                      ? " on"
                                                                                                  : "";
     switch (c->account) {
     case ACCOUNT_NONE:
-        snprintf(out, size, "%s", c->name);
+        snprintf(out, size, "%s%s", c->name,
+                 strncmp(c->name, "bans ", 5) == 0 && c->changes ? " 192.0.2.1" : "");
         return;
     case ACCOUNT_OPTION:
         snprintf(out, size, "%s --user %s", c->name, who);
@@ -456,8 +531,19 @@ static void roles_are_as_decided(void **state)
         {"keys replace", ROLE_USER, ROLE_ADMIN},
         {"export", ROLE_USER, ROLE_OPERATOR},
         {"sessions list", ROLE_USER, ROLE_OPERATOR},
+        {"sessions kill", ROLE_USER, ROLE_OPERATOR},
+        {"limits", ROLE_USER, ROLE_OPERATOR},
+        {"limits set", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"bans list", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"bans status", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"bans add", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"bans remove", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"security status", ROLE_OPERATOR, ROLE_OPERATOR},
         {"audit", ROLE_USER, ROLE_OPERATOR},
         {"audit verify", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"audit summary", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"audit export", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"audit head", ROLE_OPERATOR, ROLE_OPERATOR},
         {"config show", ROLE_OPERATOR, ROLE_OPERATOR},
         {"whoami", ROLE_USER, ROLE_USER},
         {"version", ROLE_USER, ROLE_USER},

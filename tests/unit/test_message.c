@@ -106,15 +106,19 @@ static void only_these_are_allowed(void **state)
         {MESSAGE_OPEN, STAGE_AUTHENTICATED},
         {MESSAGE_CANCEL, STAGE_AUTHENTICATED},
         {MESSAGE_CHANNEL_CLOSED, STAGE_AUTHENTICATED},
+        {MESSAGE_STATS, STAGE_AUTHENTICATED},
+        {MESSAGE_LISTEN, STAGE_NEW},
+        {MESSAGE_DROPPED, STAGE_LISTENER},
         {MESSAGE_BYE, STAGE_NEW | STAGE_ADMITTED | STAGE_AUTHENTICATED},
     };
-    static const enum link_stage stages[] = {STAGE_NEW, STAGE_ADMITTED, STAGE_AUTHENTICATED, STAGE_CLOSED};
+    static const enum link_stage stages[] = {STAGE_NEW, STAGE_ADMITTED, STAGE_AUTHENTICATED, STAGE_CLOSED,
+                                             STAGE_LISTENER};
     (void)state;
     for (int type = 0; type <= MESSAGE_UNKNOWN; type++) {
         unsigned allowed = 0;
         for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
             allowed |= (int)expected[i].type == type ? expected[i].stages : 0;
-        for (size_t i = 0; i < 4; i++)
+        for (size_t i = 0; i < 5; i++)
             assert_int_equal(message_allowed((enum message_type)type, stages[i]), (allowed & stages[i]) != 0);
     }
 }
