@@ -339,6 +339,118 @@ static void indexes_are_used(void **state)
     sqlite3_close(db);
 }
 
+// What is old goes; what is left still verifies, from a beginning that is signed.
+static void retention_keeps_the_chain(void **state)
+{
+    struct fixture *x = *state;
+    struct fault f = {.text = ""};
+    unsigned removed = 0;
+    int64_t rows = 0;
+    for (int n = 0; n < 100; n++)
+        append(x, 1000 + n, AUDIT_LOGIN, "alice", NULL);
+    assert_ok(store_commit(x->store, &f));
+    assert_ok(audit_expire(x->store, 1000, 10, &removed, &f));
+    assert_int_equal(removed, 0); // nothing is older
+    assert_ok(audit_expire(x->store, 1050, 30, &removed, &f));
+    assert_int_equal(removed, 30); // no more than asked at once
+    assert_ok(audit_verify(x->store, &rows, &f));
+    assert_int_equal(rows, 70);
+    assert_ok(audit_expire(x->store, 1050, 30, &removed, &f));
+    assert_int_equal(removed, 20);
+    assert_ok(store_commit(x->store, &f));
+    fixture_reopen(x);
+    assert_ok(audit_verify(x->store, &rows, &f));
+    assert_int_equal(rows, 50);
+    append(x, 1200, AUDIT_LOGIN, "bob", NULL);
+    assert_ok(audit_expire(x->store, 5000, 1000, &removed, &f)); // all of it
+    assert_int_equal(removed, 51);
+    assert_ok(store_commit(x->store, &f));
+    assert_ok(audit_verify(x->store, &rows, &f));
+    assert_int_equal(rows, 0);
+    append(x, 1300, AUDIT_LOGIN, "bob", NULL);
+    assert_ok(audit_verify(x->store, &rows, &f));
+    assert_int_equal(rows, 1);
+}
+
+static void walked_while_others_write(void **state)
+{
+    struct fixture *x = *state;
+    struct fault f = {.text = ""};
+    struct audit_walk *walk = NULL;
+    unsigned removed = 0, steps = 0;
+    bool done = false;
+    for (int n = 0; n < 100; n++)
+        append(x, 1000 + n, AUDIT_LOGIN, "alice", NULL);
+    assert_ok(audit_walk_new(x->store, &walk, &f));
+    while (!done) {
+        assert_ok(audit_walk_step(walk, 10, &done, &f));
+        if (steps++ < 5)
+            append(x, 2000, AUDIT_LOGIN, "bob", NULL);
+        if (steps == 3) // retention overtakes
+            assert_ok(audit_expire(x->store, 1060, 1000, &removed, &f));
+    }
+    assert_int_equal(removed, 60);
+    assert_int_equal(audit_walk_rows(walk), 30 + 40 + 5);
+    audit_walk_free(walk);
+}
+
+static enum err count_exported(const struct audit_record *record, const char *hash, void *arg, struct fault *f)
+{
+    (void)f;
+    assert_int_equal(strlen(hash), 64);
+    assert_true(record->seq > 0);
+    ++*(unsigned *)arg;
+    return ERR_NONE;
+}
+
+static void exported_whole(void **state)
+{
+    struct fixture *x = *state;
+    struct fault f = {.text = ""};
+    struct audit_export_state at;
+    unsigned count = 0;
+    bool done = false;
+    for (int n = 0; n < 25; n++)
+        append(x, 1000 + n, AUDIT_LOGIN, "alice", NULL);
+    assert_ok(audit_export_begin(x->store, &at, &f));
+    assert_int_equal(at.seq, 0);
+    while (!done)
+        assert_ok(audit_export_step(x->store, &at, 10, count_exported, &count, &done, &f));
+    assert_int_equal(count, 25);
+    assert_int_equal(at.head.seq, 25);
+    assert_int_equal(strlen(at.head.signature), 128);
+    struct audit_mark_text again;
+    assert_ok(audit_head(x->store, &again, &f));
+    assert_string_equal(again.signature, at.head.signature);
+}
+
+static enum err sum_users(const struct audit_count *count, void *arg, struct fault *f)
+{
+    (void)f;
+    size_t at = strlen(arg);
+    snprintf((char *)arg + at, 200 - at, "%s %llu %lld %llu;", count->user, (unsigned long long)count->logins,
+             (long long)count->last, (unsigned long long)count->failures);
+    return ERR_NONE;
+}
+
+static void counted_by_user(void **state)
+{
+    struct fixture *x = *state;
+    struct fault f = {.text = ""};
+    uint64_t n = 0;
+    char text[201] = "";
+    append(x, 100, AUDIT_LOGIN, "alice", NULL);
+    append(x, 200, AUDIT_LOGIN, "alice", NULL);
+    append(x, 300, AUDIT_LOGIN_FAILED, "alice", NULL);
+    append(x, 400, AUDIT_REFUSED, "alice", NULL);
+    assert_ok(audit_count_users(x->store, 150, sum_users, text, &f));
+    assert_string_equal(text, "alice 1 200 1;");
+    assert_ok(audit_count_event(x->store, AUDIT_LOGIN, 0, &n, &f));
+    assert_int_equal(n, 2);
+    assert_ok(audit_count_event(x->store, AUDIT_LOGIN, 101, &n, &f));
+    assert_int_equal(n, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +463,10 @@ int main(void)
         cmocka_unit_test(tampering_is_found),
         store_test(rows_cannot_be_changed),
         store_test(indexes_are_used),
+        store_test(retention_keeps_the_chain),
+        store_test(walked_while_others_write),
+        store_test(exported_whole),
+        store_test(counted_by_user),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

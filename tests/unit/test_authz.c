@@ -217,6 +217,89 @@ static void roles(void **state)
     assert_false(role_parse("", &role));
 }
 
+// The whole matrix, printed and checked: role x option of the key x request. Roles differ at the console only, whose
+// verbs have their own table; here they must not differ at all. S session in the box, J jump, F forward through the box,
+// C console, - denied.
+static void the_whole_matrix(void **state)
+{
+    static const struct {
+        const char *name;
+        bool console;
+        enum request_kind kind;
+        const char *host;
+        uint32_t port;
+    } requests[] = {
+        {"session", false, REQUEST_SESSION, "", 0},
+        {"pty", false, REQUEST_PTY, "", 0},
+        {"agent", false, REQUEST_AGENT, "", 0},
+        {"-R", false, REQUEST_TCPIP_FORWARD, "", 8080},
+        {"-J box", false, REQUEST_DIRECT_TCPIP, "alice-container", 22},
+        {"-J address", false, REQUEST_DIRECT_TCPIP, "10.178.0.16", 22},
+        {"-W port 80", false, REQUEST_DIRECT_TCPIP, "alice-container", 80},
+        {"-L localhost", false, REQUEST_DIRECT_TCPIP, "localhost", 80},
+        {"-L outside", false, REQUEST_DIRECT_TCPIP, "example.org", 443},
+        {"other box", false, REQUEST_DIRECT_TCPIP, "bob-container", 22},
+        {"metadata", false, REQUEST_DIRECT_TCPIP, "169.254.169.254", 80},
+        {"unknown", false, REQUEST_UNKNOWN, "", 0},
+        {"ctl session", true, REQUEST_SESSION, "", 0},
+        {"ctl pty", true, REQUEST_PTY, "", 0},
+        {"ctl agent", true, REQUEST_AGENT, "", 0},
+        {"ctl -R", true, REQUEST_TCPIP_FORWARD, "", 8080},
+        {"ctl -J", true, REQUEST_DIRECT_TCPIP, "alice-container", 22},
+        {"ctl unknown", true, REQUEST_UNKNOWN, "", 0},
+    };
+    static const struct {
+        const char *option, *expected; // a letter a request
+    } options[] = {
+        {"", "SSFFJJ-FF---CC----"},
+        {"no-pty", "S-FFJJ-FF---C-----"},
+        {"no-agent-forwarding", "SS-FJJ-FF---CC----"},
+        {"no-port-forwarding", "SSF---------CC----"},
+        {"permitopen=\"localhost:80\"", "SSFF---F----CC----"},
+        {"permitopen=\"alice-container:22\"", "SSFFJ-------CC----"},
+        {"permitopen=\"alice-container:*\",permitopen=\"169.254.169.254:80\"", "SSFFJ-------CC----"},
+        {"command=\"make\"", "SSFFJJ-FF---------"},
+        {"restrict", "S-----------C-----"},
+        {"restrict,command=\"make\"", "S-----------------"},
+        {"from=\"192.0.2.0/24\",expiry-time=\"20300101\"", "SSFFJJ-FF---CC----"}, // judged at the login
+        {"no-X11-forwarding,no-user-rc", "SSFFJJ-FF---CC----"},               // the box's own sshd's
+    };
+    static const char letters[] = {
+        [AUTHZ_DENY] = '-', [AUTHZ_BOX_SESSION] = 'S', [AUTHZ_BOX_JUMP] = 'J', [AUTHZ_BOX_FORWARD] = 'F', [AUTHZ_CONSOLE] = 'C'};
+    struct fault f = {.text = ""};
+    (void)state;
+    for (size_t i = 0; i < COUNT(requests); i++)
+        printf("%*s%c %s\n", 22, "", (char)('a' + i), requests[i].name);
+    for (int role = ROLE_USER; role <= ROLE_ADMIN; role++) {
+        for (size_t o = 0; o < COUNT(options); o++) {
+            char got[COUNT(requests) + 1] = "", reason[300];
+            struct keyoption key;
+            assert_ok(keyoption_parse(options[o].option, strlen(options[o].option), &key, &f));
+            for (size_t i = 0; i < COUNT(requests); i++) {
+                struct authz_subject s = {
+                    .role = (enum role)role,
+                    .console = requests[i].console,
+                    .user = "alice",
+                    .box_name = "alice-container",
+                    .box_address = "10.178.0.16",
+                    .box_subnet = "10.178.0.0/20",
+                    .jump_ports = "22",
+                    .key = &key,
+                };
+                struct authz_request r = {.kind = requests[i].kind, .host = requests[i].host, .port = requests[i].port};
+                enum authz_verdict v = authz_decide(&s, &r, true, reason, sizeof reason);
+                assert_int_equal(v == AUTHZ_DENY, reason[0] != '\0'); // a refusal has its reason
+                got[i] = letters[v];
+                enum authz_verdict off = authz_decide(&s, &r, false, reason, sizeof reason); // [box] forwarding = no
+                assert_int_equal(off, v == AUTHZ_BOX_FORWARD ? AUTHZ_DENY : v);
+            }
+            printf("%-9s %-40.40s %s\n", role_name((enum role)role), options[o].option, got);
+            if (strcmp(got, options[o].expected) != 0)
+                fail_msg("%s %s: expected %s", role_name((enum role)role), options[o].option, options[o].expected);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +307,7 @@ int main(void)
         cmocka_unit_test(without_a_box), cmocka_unit_test(names_that_look_like_aliases),
         cmocka_unit_test(port_lists),    cmocka_unit_test(refusals_tell_nothing),
         cmocka_unit_test(roles),
+        cmocka_unit_test(the_whole_matrix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
