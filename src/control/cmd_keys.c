@@ -35,10 +35,11 @@ static enum err list_key(const struct account_key *key, void *arg, struct fault 
 {
     char added[32], used[32];
     (void)f;
-    table_row(arg, "%s\t%s\t%u\t%s\t%s\t%s", key->key.fingerprint, key->key.type, key->key.bits,
+    table_row(arg, "%s\t%s\t%u\t%s\t%s\t%s\t%s", key->key.fingerprint, key->key.type, key->key.bits,
               key->key.comment[0] == '\0' ? "-" : key->key.comment,
               when_format(key->added, added, sizeof added),
-              key->last_used == 0 ? "never" : when_format(key->last_used, used, sizeof used));
+              key->last_used == 0 ? "never" : when_format(key->last_used, used, sizeof used),
+              key->key.options[0] == '\0' ? "-" : key->key.options);
     return ERR_NONE;
 }
 
@@ -51,7 +52,7 @@ void cmd_keys_list(struct command_run *run)
         return;
     }
     struct table *t = table_new();
-    table_row(t, "FINGERPRINT\tTYPE\tBITS\tCOMMENT\tADDED\tLAST USED");
+    table_row(t, "FINGERPRINT\tTYPE\tBITS\tCOMMENT\tADDED\tLAST USED\tOPTIONS");
     if (account_key_each(run->control->store, run->account.id, list_key, t, &f) != ERR_NONE) {
         verb_fail(run, &f);
     } else {

@@ -132,7 +132,10 @@ static const struct command table[] = {
      "List a user's SSH keys", NULL, "keys list alice", cmd_keys_list},
     {"keys add", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-]", 1, 2, NULL,
      "Let one more SSH key in",
-     "Without a file, or with -, the key is read from standard input. Other keys stay.",
+     "Without a file, or with -, the key is read from standard input. Other keys stay. A line may begin with "
+     "options "
+     "as in authorized_keys: from, expiry-time, command, permitopen, restrict, no-pty, no-port-forwarding, "
+     "no-agent-forwarding. Added again, a key has its new options.",
      "keys add alice laptop.pub\nkeys add alice < laptop.pub", cmd_keys_add},
     {"keys remove", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER FINGERPRINT|COMMENT", 2, 2,
      force_options, "Shut one SSH key out", "Sessions that came in with it end at once.",

@@ -74,9 +74,10 @@ json_t *describe_time(time_t t)
 
 static enum err add_key(const struct account_key *key, void *arg, struct fault *f)
 {
-    json_t *one = json_pack("{s:s, s:s, s:s, s:i, s:o, s:o}", "type", key->key.type, "fingerprint",
+    json_t *one = json_pack("{s:s, s:s, s:s, s:i, s:s, s:o, s:o}", "type", key->key.type, "fingerprint",
                             key->key.fingerprint, "comment", key->key.comment, "bits", (int)key->key.bits,
-                            "added", describe_time(key->added), "last_used", describe_time(key->last_used));
+                            "options", key->key.options, "added", describe_time(key->added), "last_used",
+                            describe_time(key->last_used));
     if (one == NULL || json_array_append_new(arg, one) != 0)
         return fault_set(f, ERR_MEMORY, "out of memory");
     return ERR_NONE;

@@ -1,5 +1,6 @@
 // Group commit: everything written to the store during one iteration of the loop is committed once, at its
-// end; only then do those who wrote tell anybody that it is done.
+// end; only then do those who wrote tell anybody that it is done. Audit records alone, which nobody waits
+// for, are committed within 50 ms.
 #ifndef CONTROL_WRITER_H
 #define CONTROL_WRITER_H
 

@@ -22,6 +22,14 @@ static void count_failure(struct connection *c)
         connection_close(c, true, "too many authentication failures");
 }
 
+// It is not the key: no other would do. The reason comes in place of the failure message, on which a client
+// would hang up without reading further.
+static void turn_away(struct connection *c, struct ask *a, const char *reason)
+{
+    ask_drop(a);
+    connection_close(c, true, reason);
+}
+
 static void on_probe_answer(void *arg, const struct message *answer, const int *fds, size_t fd_count)
 {
     struct connection *c = arg;
@@ -30,10 +38,10 @@ static void on_probe_answer(void *arg, const struct message *answer, const int *
     c->auth.held = NULL;
     if (answer->type == MESSAGE_KEY_OK)
         ask_accept(a);
+    else if (answer->type == MESSAGE_REFUSED && answer->text[0] != '\0')
+        turn_away(c, a, answer->text);
     else
         ask_refuse(a);
-    if (answer->type == MESSAGE_REFUSED && answer->text[0] != '\0') // not about the key: say what it is about
-        connection_close(c, true, answer->text);
     connection_wake(c);
 }
 
@@ -63,12 +71,11 @@ static void on_login_answer(void *arg, const struct message *answer, const int *
     if (in) {
         logged_in(c, answer, fds, fd_count);
         ask_accept_login(a);
+    } else if (answer->text[0] != '\0') {
+        turn_away(c, a, answer->text);
     } else {
         ask_refuse(a);
-        if (answer->text[0] != '\0')
-            connection_close(c, true, answer->text);
-        else
-            count_failure(c);
+        count_failure(c);
     }
     connection_wake(c);
 }

@@ -311,6 +311,8 @@ static void linger(int fd)
 static void connection_free(struct connection *c)
 {
     struct event *events[] = {c->readable, c->writable, c->again, c->grace, c->keepalive, c->stats};
+    if (c->tell_client)
+        server_disconnect(c->server, c->reason);
     auth_free(c);
     while (!TAILQ_EMPTY(&c->channels)) {
         struct channel *ch = TAILQ_FIRST(&c->channels);
@@ -327,7 +329,7 @@ static void connection_free(struct connection *c)
         control_link_tell(c->control, &bye);
         control_link_free(c->control);
     }
-    server_free(c->server, c->tell_client ? c->reason : NULL);
+    server_free(c->server);
     if (c->tell_client)
         linger(c->watch_fd);
     close(c->watch_fd);

@@ -258,9 +258,18 @@ void chan_free(struct chan *c)
 {
     if (c == NULL)
         return;
-    if (!c->close_sent)
+    if (c->raw != NULL && !c->close_sent)
         chan_close(c);
-    ssh_remove_channel_callbacks(c->raw, &c->callbacks);
-    ssh_channel_free(c->raw);
+    if (c->raw != NULL) {
+        ssh_remove_channel_callbacks(c->raw, &c->callbacks);
+        ssh_channel_free(c->raw);
+    }
     free(c);
+}
+
+void chan_let_go(struct chan *c)
+{
+    if (c->raw != NULL)
+        ssh_remove_channel_callbacks(c->raw, &c->callbacks);
+    c->raw = NULL;
 }

@@ -16,6 +16,8 @@ struct chan *chan_wrap(ssh_channel raw, bool open);
 // What a call that opens the channel returned; remembers whether there is anything to close.
 enum err chan_open_result(struct chan *c, int rc);
 ssh_channel chan_raw(const struct chan *c);
+// The session that owns the channel is about to free it: from here on only chan_free may be called.
+void chan_let_go(struct chan *c);
 
 // What a non-blocking call of libssh means: ERR_NONE done, ERR_CONFLICT call again, ERR_DENIED refused or
 // broken.

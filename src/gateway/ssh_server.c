@@ -150,21 +150,29 @@ enum err server_new(const struct ssh_keys *keys, int fd, struct server **out, st
     int rc = ssh_handle_key_exchange(s->session); // starts it; server_next carries it on
     if (rc != SSH_OK && rc != SSH_AGAIN) {
         fault_set(f, ERR_FAILED, "%s", ssh_get_error(s->session));
-        server_free(s, NULL);
+        server_free(s);
         return f->code;
     }
     *out = s;
     return ERR_NONE;
 }
 
-void server_free(struct server *s, const char *reason)
+// Before any channel is closed: a client whose last session closes hangs up without reading further.
+void server_disconnect(struct server *s, const char *reason)
+{
+    if (s == NULL || !ssh_is_connected(s->session))
+        return;
+    for (size_t i = 0; i < s->chan_count; i++)
+        chan_let_go(s->chans[i]);
+    ssh_session_set_disconnect_message(s->session, reason);
+    ssh_set_fd_towrite(s->session); // else the socket is closed with the message still in the buffer
+    ssh_disconnect(s->session);
+}
+
+void server_free(struct server *s)
 {
     if (s == NULL)
         return;
-    if (reason != NULL && ssh_is_connected(s->session)) {
-        ssh_session_set_disconnect_message(s->session, reason);
-        ssh_set_fd_towrite(s->session); // else the socket is closed with the message still in the buffer
-    }
     for (size_t i = 0; i < s->chan_count; i++)
         chan_free(s->chans[i]);
     free(s->chans);

@@ -19,8 +19,10 @@ void ssh_keys_free(struct ssh_keys *keys);
 
 // Starts the server side on fd (non-blocking; becomes the session's).
 MUST_CHECK enum err server_new(const struct ssh_keys *keys, int fd, struct server **out, struct fault *f);
-// Sends SSH_MSG_DISCONNECT with the reason (may be NULL) as far as the kernel takes it now, closes, frees.
-void server_free(struct server *s, const char *reason);
+// Sends SSH_MSG_DISCONNECT with the reason as far as the kernel takes it now, and closes. Channels can only
+// be released after that.
+void server_disconnect(struct server *s, const char *reason);
+void server_free(struct server *s);
 
 bool server_write_pending(const struct server *s);
 bool server_dead(const struct server *s);

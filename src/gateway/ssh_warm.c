@@ -58,6 +58,6 @@ enum err ssh_warm(const struct ssh_keys *keys, struct fault *f)
         e = fault_set(f, ERR_FAILED, "the handshake with myself did not finish: %s", ssh_get_error(client));
     ssh_disconnect(client);
     ssh_free(client);
-    server_free(server, NULL);
+    server_free(server);
     return e;
 }

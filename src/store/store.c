@@ -14,8 +14,8 @@
 
 #include "store/audit_chain.h"
 #include "store/query.h"
-#include "store/signer.h"
 #include "store/schema.h"
+#include "store/signer.h"
 
 #define SPACE_NEEDED                                                                                         \
     (8u << 20) // logins are refused before the disk is really full: the WAL needs room to be folded in
@@ -123,6 +123,26 @@ static enum err open_database(struct store *s, struct fault *f)
     return e;
 }
 
+// Moves the end of the chain to the last record there is: a mark that names another could not be written
+// behind.
+static enum err find_end(struct store *s, struct fault *f)
+{
+    static const char sql[] = "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1";
+    struct query q;
+    bool row = false;
+    size_t size = 0;
+    enum err e = query_read_once(s, sql, &q, f);
+    if (e == ERR_NONE)
+        e = query_step(&q, &row, f);
+    const void *hash = e == ERR_NONE && row ? query_blob(&q, 1, &size) : NULL;
+    if (size == STORE_HASH_SIZE) {
+        s->chain.seq = query_int(&q, 0);
+        memcpy(s->chain.hash, hash, size);
+    }
+    query_end(&q);
+    return e;
+}
+
 // Signs both marks as they stand. What is broken stays broken: the chain itself is not touched.
 static enum err sign_marks(struct store *s, struct fault *f)
 {
@@ -133,6 +153,8 @@ static enum err sign_marks(struct store *s, struct fault *f)
         e = audit_write_anchor(s, seq, hash, f);
     if (e == ERR_NONE)
         e = audit_read_mark(s, AUDIT_MARK_HEAD, false, &s->chain.seq, s->chain.hash, f);
+    if (e == ERR_NONE)
+        e = find_end(s, f);
     if (e != ERR_NONE)
         return e;
     s->chain.known = s->chain.moved = true;
@@ -148,20 +170,22 @@ static enum err check_marks(struct store *s, struct fault *f)
         e = audit_read_mark(s, AUDIT_MARK_ANCHOR, true, &seq, hash, f);
     if (e == ERR_CONFLICT && f != NULL) {
         struct fault why = *f;
-        (void)fault_set(f, ERR_CONFLICT,
-                        "%.200s; it was changed, or its key was replaced: restore a backup of database and key, or run "
-                        "containariumd --new-audit-key once, which the trail will tell of",
-                        why.text);
+        (void)fault_set(
+            f, ERR_CONFLICT,
+            "%.200s; it was changed, or its key was replaced: restore a backup of database and key, or run "
+            "containariumd --new-audit-key once, which the trail will tell of",
+            why.text);
     }
     return e;
 }
 
-// Nothing to prove yet: a new database, or one of a version that did not sign. Emptied signatures beside a key that
-// exists are neither.
+// Nothing to prove yet: a new database, or one of a version that did not sign. Emptied signatures beside a
+// key that exists are neither.
 static enum err never_signed(struct store *s, bool have_key, bool *out, struct fault *f)
 {
-    static const char sql[] = "SELECT audit_head.seq FROM audit_head, audit_anchor WHERE audit_head.signature = x''"
-                              " AND audit_anchor.signature = x''";
+    static const char sql[] =
+        "SELECT audit_head.seq FROM audit_head, audit_anchor WHERE audit_head.signature = x''"
+        " AND audit_anchor.signature = x''";
     struct query q;
     *out = false;
     enum err e = query_read_once(s, sql, &q, f);
