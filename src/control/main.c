@@ -98,6 +98,10 @@ static void on_signal(evutil_socket_t signum, short what, void *arg)
         d->again = true;
     }
     log_event(LOG_LEVEL_INFO, d->again ? "start_anew" : "stopping", "signal=%d", (int)signum);
+    if (d->again)
+        notify_reloading();
+    else
+        notify_stopping();
     event_base_loopexit(d->control.base, NULL);
 }
 
@@ -160,7 +164,7 @@ static int run(struct daemon *d, char **argv)
 {
     struct control *c = &d->control;
     struct fault f = {.code = ERR_NONE};
-    struct event *signals[3] = {NULL};
+    struct event *signals[3] = {NULL}, *watchdog = NULL;
     int status = 1;
     enum err e = control_start(c, &f);
     if (e == ERR_NONE)
@@ -168,6 +172,7 @@ static int run(struct daemon *d, char **argv)
     if (e == ERR_NONE) {
         log_event(LOG_LEVEL_INFO, "ready", "state_dir=%s run_dir=%s schema=%d", c->config->state_dir,
                   c->config->run_dir, store_schema_version(c->store));
+        watchdog = notify_watchdog(c->base);
         notify_ready();
         status = event_base_dispatch(c->base) < 0 ? 1 : 0;
     } else {
@@ -178,6 +183,8 @@ static int run(struct daemon *d, char **argv)
         if (signals[i] != NULL)
             event_free(signals[i]);
     }
+    if (watchdog != NULL)
+        event_free(watchdog);
     control_stop(c);
     if (d->again) {
         execv("/proc/self/exe", argv);

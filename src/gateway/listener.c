@@ -135,6 +135,7 @@ static void on_startup_over(evutil_socket_t fd, short what, void *arg)
 static void start_anew(struct listener *l, const char *why)
 {
     log_event(LOG_LEVEL_INFO, "start_anew", "why=%s", why);
+    notify_reloading();
     l->again = true;
     event_base_loopbreak(l->base);
 }
@@ -293,6 +294,7 @@ static void on_signal(evutil_socket_t signum, short what, void *arg)
         return;
     }
     log_event(LOG_LEVEL_INFO, "stopping", "signal=%d connections=%u", (int)signum, l->connections);
+    notify_stopping();
     event_base_loopbreak(l->base);
 }
 
@@ -381,6 +383,7 @@ int listener_run(const struct config *config, const char *config_path, char **ar
         return 1;
     }
     log_event(LOG_LEVEL_INFO, "listening", "on=%s sockets=%zu", log_quote(config->listen), l.socket_count);
+    (void)notify_watchdog(l.base); // ends with the process
     notify_ready();
     (void)event_base_dispatch(l.base);
     if (l.again)
