@@ -15,21 +15,27 @@
 #include "base/notify.h"
 #include "control/admin_socket.h"
 #include "control/box_flow.h"
+#include "control/command.h"
 #include "control/control.h"
 #include "control/gateway_link.h"
 #include "control/writer.h"
 
 struct options {
     const char *config;
-    bool check, dump, dump_mdoc;
+    bool check, dump;
+    void (*print)(FILE *out); // what is asked for needs no configuration
 };
 
 static const char usage[] =
-    "usage: containariumd [--config FILE] [--check | --dump | --dump-mdoc | --version | --help]\n"
+    "usage: containariumd [--config FILE] [--check | --dump | --dump-mdoc | --dump-verbs |\n"
+    "                     --dump-verbs-mdoc | --version | --help]\n"
     "  --config FILE  configuration, default " CONFIG_DEFAULT_FILE "\n"
     "  --check        read the configuration, report every error, exit\n"
     "  --dump         print the configuration in force as a file, with help, exit\n"
-    "  --dump-mdoc    print the option table for the manual page, exit\n";
+    "  --dump-mdoc    print the option table for the manual page, exit\n"
+    "  --dump-verbs   print the verbs of containarium(1) for the completion of shells, exit\n"
+    "  --dump-verbs-mdoc\n"
+    "                 print them for the manual page, exit\n";
 
 static int parse_arguments(int argc, char **argv, struct options *o)
 {
@@ -38,6 +44,8 @@ static int parse_arguments(int argc, char **argv, struct options *o)
         {"check", no_argument, NULL, 'k'},
         {"dump", no_argument, NULL, 'd'},
         {"dump-mdoc", no_argument, NULL, 'm'},
+        {"dump-verbs", no_argument, NULL, 'v'},
+        {"dump-verbs-mdoc", no_argument, NULL, 'w'},
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -55,7 +63,13 @@ static int parse_arguments(int argc, char **argv, struct options *o)
             o->dump = true;
             break;
         case 'm':
-            o->dump_mdoc = true;
+            o->print = config_dump_mdoc;
+            break;
+        case 'v':
+            o->print = command_dump;
+            break;
+        case 'w':
+            o->print = command_dump_mdoc;
             break;
         case 'V':
             puts("containariumd " CONTAINARIUM_VERSION);
@@ -202,8 +216,8 @@ int main(int argc, char **argv)
     enum log_level level = LOG_LEVEL_INFO;
     if (parse_arguments(argc, argv, &o) != 0)
         return 2;
-    if (o.dump_mdoc) {
-        config_dump_mdoc(stdout);
+    if (o.print != NULL) {
+        o.print(stdout);
         return 0;
     }
     if (o.dump && strcmp(o.config, CONFIG_DEFAULT_FILE) == 0 && access(o.config, F_OK) != 0) {
