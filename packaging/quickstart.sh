@@ -207,7 +207,7 @@ logged "$log" "the last lines above say what is wrong; the log has the rest" cma
 step "Install programs to $prefix"
 logged "$log" "is $prefix writable?" cmake --install "$build" --strip
 while read -r file; do remember "file $file"; done <"$build/install_manifest.txt"
-remember dir "$prefix/libexec/containarium"
+remember dir "$prefix/share/containarium"
 
 step "Make users and folders"
 if ! getent group containarium-admin >/dev/null; then

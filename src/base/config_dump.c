@@ -107,7 +107,8 @@ void config_dump_mdoc(FILE *out)
     const char *section = "";
     for (const struct config_option *o = config_options(); o->key != NULL; o++) {
         if (strcmp(section, o->section) != 0) // \& : else the bracket counts as punctuation
-            fprintf(out, "%s.Ss [%s]\\&\n.Bl -tag -width Ds\n", section[0] == '\0' ? "" : ".El\n", o->section);
+            fprintf(out, "%s.Ss [%s]\\&\n.Bl -tag -width Ds\n", section[0] == '\0' ? "" : ".El\n",
+                    o->section);
         section = o->section;
         fprintf(out, ".It Ic %s No = Ar ", o->key);
         fputs(o->type == CONFIG_BOOL ? "yes | no" : "value", out);
@@ -117,7 +118,9 @@ void config_dump_mdoc(FILE *out)
         print_accepted_mdoc(o, out);
         if (o->fallback[0] != '\0') {
             fputs("The default is\n.Ql ", out);
-            mdoc_text(o->fallback, out);
+            for (const char *p = o->fallback; *p != '\0';
+                 p++) // a list of algorithms has no blank to break a line at
+                fprintf(out, "%c%s", *p, *p == ',' ? "\\:" : "");
             fputs(" .\n", out);
         }
         if (!o->reloadable)

@@ -1,0 +1,52 @@
+#!/bin/bash
+# The Debian package of this tree, for this machine's release.
+#
+#   packaging/deb.sh [--output DIR]
+#
+#   --output DIR   (.) where the .deb files go
+#
+# Where the distribution's libssh is too old, the static one of packaging/libssh.sh goes in. The unit tests are run
+# beforehand with tests/run.sh, or here with: DEB_BUILD_OPTIONS= packaging/deb.sh
+# The same sources give the same bytes (tests/packaging/test_package.py).
+set -euo pipefail
+started_in=$PWD
+cd "$(dirname "$(readlink -f "$0")")"
+. ./lib.sh
+
+output=.
+while [[ $# -gt 0 ]]; do
+    case $1 in
+    --output)
+        [[ $# -ge 2 ]] || die "--output needs a value" "see packaging/deb.sh --help"
+        output=$2 && shift 2
+        ;;
+    -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" && exit 0 ;;
+    *) die "unknown argument: $1" "see packaging/deb.sh --help" ;;
+    esac
+done
+have dh || die "debhelper is missing" "run: apt install debhelper"
+output=$(cd "$started_in" && mkdir -p "$output" && cd "$output" && pwd)
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/containarium"
+# A copy: what a build leaves does not belong in somebody's tree. Of a checkout, what git knows of, as it is now.
+if git -C .. rev-parse --git-dir >/dev/null 2>&1; then
+    git -C .. ls-files -z --cached --others --exclude-standard | (cd .. && xargs -0 -r ls -d 2>/dev/null) |
+        tar -C .. -cf - --no-recursion -T - | tar -C "$work/containarium" -xf -
+else
+    tar -C .. -cf - --exclude=./build . | tar -C "$work/containarium" -xf -
+fi
+
+profile=()
+if ! pkg-config --atleast-version=0.12.2 libssh 2>/dev/null; then
+    export LIBSSH_PREFIX=${LIBSSH_PREFIX:-$CONTAINARIUM_CACHE/libssh}
+    [[ -f $LIBSSH_PREFIX/lib/libssh.a ]] || die "there is no libssh in $LIBSSH_PREFIX" "run: packaging/libssh.sh"
+    profile=(--build-profiles=pkg.containarium.static-libssh)
+fi
+export DEB_BUILD_OPTIONS=${DEB_BUILD_OPTIONS-nocheck parallel=$(nproc)}
+cd "$work/containarium"
+logged "$work/log" "are the packages of debian/control's Build-Depends installed? (packaging/deps.sh)" \
+    dpkg-buildpackage --build=binary --no-sign "${profile[@]}"
+mv "$work"/*.deb "$output"
+ls "$output"/containarium*.deb
