@@ -11,6 +11,7 @@
 set -euo pipefail
 started_in=$PWD
 cd "$(dirname "$(readlink -f "$0")")"
+# shellcheck source=lib.sh
 . ./lib.sh
 
 output=.
@@ -24,7 +25,7 @@ while [[ $# -gt 0 ]]; do
     *) die "unknown argument: $1" "see packaging/deb.sh --help" ;;
     esac
 done
-have dh || die "debhelper is missing" "run: apt install debhelper"
+have dh || die "debhelper is missing" "run: packaging/deps.sh --test"
 output=$(cd "$started_in" && mkdir -p "$output" && cd "$output" && pwd)
 
 work=$(mktemp -d)

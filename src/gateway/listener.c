@@ -27,6 +27,7 @@
 #define SOCKETS_MAX 16
 #define ACCEPTS_MAX 32     // before other events get their turn
 #define REEXEC_MIN_MS 5000 // between two new starts after a crash
+#define DRAIN_SECONDS 3    // how long logins that have begun may take after SIGTERM
 #define SOCKETS_ENV "CONTAINARIUM_LISTEN_FDS"
 
 struct child {
@@ -51,7 +52,8 @@ struct listener {
     LIST_HEAD(, child) children;
     unsigned connections, unauthenticated;
     uint64_t started;
-    bool again; // start anew instead of ending
+    bool again;    // start anew instead of ending
+    bool stopping; // accepts nobody any more, waits for the logins that have begun
 };
 
 // ---- sockets
@@ -123,6 +125,8 @@ static void stop_counting_startup(struct child *c)
     c->startup = NULL;
     close(c->startup_fd);
     c->listener->unauthenticated--;
+    if (c->listener->stopping && c->listener->unauthenticated == 0)
+        event_base_loopbreak(c->listener->base);
 }
 
 static void on_startup_over(evutil_socket_t fd, short what, void *arg)
@@ -134,6 +138,8 @@ static void on_startup_over(evutil_socket_t fd, short what, void *arg)
 
 static void start_anew(struct listener *l, const char *why)
 {
+    if (l->stopping)
+        return;
     log_event(LOG_LEVEL_INFO, "start_anew", "why=%s", why);
     notify_reloading();
     l->again = true;
@@ -280,6 +286,27 @@ static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
 
 // ---- life
 
+// A restart of both daemons stops this one first: a login that has begun must not lose its control plane
+// halfway. Who comes now waits in the service manager's socket for the next listener. A second signal ends
+// the patience.
+static void stop(struct listener *l, int signum)
+{
+    static const struct timeval patience = {.tv_sec = DRAIN_SECONDS};
+    log_event(LOG_LEVEL_INFO, "stopping", "signal=%d connections=%u unauthenticated=%u", signum,
+              l->connections, l->unauthenticated);
+    notify_stopping();
+    if (l->stopping || l->unauthenticated == 0) {
+        event_base_loopbreak(l->base);
+        return;
+    }
+    l->stopping = true;
+    for (size_t i = 0; i < l->socket_count; i++) {
+        event_free(l->accepts[i]);
+        close(l->sockets[i]);
+    }
+    event_base_loopexit(l->base, &patience);
+}
+
 static void on_signal(evutil_socket_t signum, short what, void *arg)
 {
     struct listener *l = arg;
@@ -293,9 +320,7 @@ static void on_signal(evutil_socket_t signum, short what, void *arg)
             log_event(LOG_LEVEL_ERROR, "reload_refused", "error=%s", log_quote(f.text));
         return;
     }
-    log_event(LOG_LEVEL_INFO, "stopping", "signal=%d connections=%u", (int)signum, l->connections);
-    notify_stopping();
-    event_base_loopbreak(l->base);
+    stop(l, (int)signum);
 }
 
 static enum err add_events(struct listener *l, struct fault *f)
