@@ -31,13 +31,8 @@ output=$(cd "$started_in" && mkdir -p "$output" && cd "$output" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/containarium"
-# A copy: what a build leaves does not belong in somebody's tree. Of a checkout, what git knows of, as it is now.
-if git -C .. rev-parse --git-dir >/dev/null 2>&1; then
-    git -C .. ls-files -z --cached --others --exclude-standard | (cd .. && xargs -0 -r ls -d 2>/dev/null) |
-        tar -C .. -cf - --no-recursion -T - | tar -C "$work/containarium" -xf -
-else
-    tar -C .. -cf - --exclude=./build . | tar -C "$work/containarium" -xf -
-fi
+# A copy: what a build leaves does not belong in somebody's tree, nor what lies around there in the package.
+tar -C .. -cf - --exclude-vcs --exclude='./build*' --exclude=__pycache__ . | tar -C "$work/containarium" -xf -
 
 profile=()
 if ! pkg-config --atleast-version=0.12.2 libssh 2>/dev/null; then

@@ -133,7 +133,7 @@ CONF
     chmod 644 "$config"
     logged "$log" "mend $config (the lines above name file, line and key), then run this again" \
         "$prefix/sbin/containariumd" --config "$config" --check
-    note "$config: ssh -p $port NAME@$host"
+    note "$config: NAME@$host, port $port"
 }
 
 # ---- start -------------------------------------------------------------------------------------------------------
@@ -175,7 +175,9 @@ wait_until_answered() {
 }
 
 say_ready() { # say_ready MILLISECONDS
-    printf '\nReady after %s s. Your box is made when you first log in:\n\n    ssh -p %s %s@%s\n\n' \
-        "$(seconds "$1")" "$port" "$user" "$host"
-    printf 'Administer it with:  sudo containarium help   (or: ssh -p %s ctl@%s help)\n' "$port" "$host"
+    local ssh=ssh
+    ((port == 22)) || ssh="ssh -p $port"
+    printf '\nReady after %s s. Your box is made when you first log in:\n\n    %s %s@%s\n\n' \
+        "$(seconds "$1")" "$ssh" "$user" "$host"
+    printf 'Administer it with:  sudo containarium help   (or: %s ctl@%s help)\n' "$ssh" "$host"
 }
