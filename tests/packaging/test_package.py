@@ -254,6 +254,16 @@ def test_the_daemons_are_confined(machine):
     assert machine.out(f"nsenter -t {gateway} -m -- stat -c %a /var/lib/containarium") == "0"  # systemd's empty stand-in
 
 
+def test_the_firewall_unit_loads_its_rules(machine):
+    machine.apt("install nftables")
+    machine.sh("mkdir -p /var/lib/containarium-setup; echo 'table inet containarium_x { chain c { }; }' "
+               ">/var/lib/containarium-setup/firewall-x.nft")
+    machine.sh("systemctl start containarium-firewall@x.service")
+    assert "chain c" in machine.out("nft list table inet containarium_x")
+    machine.sh("systemctl stop containarium-firewall@x.service; nft delete table inet containarium_x; "
+               "rm -r /var/lib/containarium-setup")
+
+
 def test_the_journal_knows_levels_and_sshds_words(machine):
     lines = [json.loads(line) for line in machine.out("journalctl -o json -u containariumd -p warning").splitlines()]
     own = [line for line in lines if "prog=containariumd" in line["MESSAGE"]]
