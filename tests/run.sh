@@ -210,7 +210,8 @@ if [[ $quick == no ]]; then
         echo "    another run of these tests uses Incus; waiting for it"
         flock 9
     }
-    suite "Set up Incus for the tests" set_up_incus
+    # Not the lock's descriptor: an incusd that is started here and lives on would hold the lock as long.
+    suite "Set up Incus for the tests" set_up_incus 9>&-
     suite "Check the box image" packaging/check-box.sh --project "$project" --network "$network" --alias "$image"
     suite "Unit and component tests with sanitizers" sanitized
 else
