@@ -206,7 +206,7 @@ logged "$log" "the last lines above say what is wrong; the log has the rest" cma
 
 step "Install programs to $prefix"
 logged "$log" "is $prefix writable?" cmake --install "$build" --strip
-while read -r file; do remember "file $file"; done <"$build/install_manifest.txt"
+while read -r file || [[ -n $file ]]; do remember "file $file"; done <"$build/install_manifest.txt" # no last newline
 remember dir "$prefix/share/containarium"
 
 step "Make users and folders"

@@ -90,6 +90,7 @@ make_host_keys() { # in a folder that is there
 # set_key SECTION KEY VALUE: in the configuration; in place of the value there, else at the beginning of its section.
 set_key() {
     awk -v section="[$1]" -v key="$2" -v line="$2 = $3" '
+        FNR == 1 { inside = 0 }
         { inside = /^\[/ ? index($0, section) == 1 : inside; own = inside && $0 ~ "^" key " *=" }
         NR == FNR { known = known || own; there = there || inside; next }
         { print own ? line : $0 }

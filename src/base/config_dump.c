@@ -118,8 +118,8 @@ void config_dump_mdoc(FILE *out)
         print_accepted_mdoc(o, out);
         if (o->fallback[0] != '\0') {
             fputs("The default is\n.Ql ", out);
-            for (const char *p = o->fallback; *p != '\0';
-                 p++) // a list of algorithms has no blank to break a line at
+            // A list of algorithms has no blank to break a line at.
+            for (const char *p = o->fallback; *p != '\0'; p++)
                 fprintf(out, "%c%s", *p, *p == ',' ? "\\:" : "");
             fputs(" .\n", out);
         }
