@@ -144,8 +144,7 @@ take_down() {
     fi
     step "Stop the daemons"
     if has_systemd; then
-        systemctl disable --now containarium-gateway.service containarium-gateway.socket containariumd.service \
-            >/dev/null 2>&1 || true
+        systemctl disable --now containarium.target >/dev/null 2>&1 || true
     fi
     stop_daemon containarium-gateway
     stop_daemon containariumd

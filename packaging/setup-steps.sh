@@ -156,13 +156,11 @@ start_with_systemd() {
         rm -f "$drop_in/port.conf"
     fi
     systemctl daemon-reload
-    logged "$log" "see: systemctl status containariumd containarium-gateway" \
-        systemctl enable containariumd.service containarium-gateway.socket containarium-gateway.service
-    # The socket cannot be restarted under its service; connections live on by themselves.
-    systemctl stop containarium-gateway.service containarium-gateway.socket
-    logged "$log" "see: journalctl -u containariumd" systemctl restart containariumd.service
-    logged "$log" "see: journalctl -u containarium-gateway; is port $port taken? (ss -ltnp)" \
-        systemctl start containarium-gateway.socket containarium-gateway.service
+    logged "$log" "see: systemctl status containarium.target" systemctl enable containarium.target
+    # The port may be another now; live connections go on by themselves.
+    systemctl stop containarium.target containarium-gateway.socket
+    logged "$log" "see: journalctl -u containariumd -u containarium-gateway; is port $port taken? (ss -ltnp)" \
+        systemctl start containarium-gateway.socket containarium.target
 }
 
 show_log() { # show_log PROGRAM: why it does not answer

@@ -58,7 +58,7 @@ take_down() {
         [[ $answer == yes ]] || die "nothing was removed" ""
     fi
     step "Stop the daemons"
-    systemctl disable --now containarium-gateway.service containarium-gateway.socket containariumd.service
+    systemctl disable --now containarium.target
     step "Remove boxes, project, network and pool from Incus"
     if (private_incus_client && incus_answers); then ./image.sh --down; fi
     ./incus-setup.sh --down

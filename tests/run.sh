@@ -128,7 +128,7 @@ check_units() {
     have systemd-analyze || { echo "    skipped: no systemd-analyze here" && return 0; }
     local work unit output
     work=$(mktemp -d)
-    for unit in packaging/systemd/*.service packaging/systemd/*.in; do
+    for unit in packaging/systemd/*.service packaging/systemd/*.target packaging/systemd/*.in; do
         # Manual pages and users are installed later; they are not what is checked here.
         sed "s#@sbindir@#$CONTAINARIUM_BIN#; s#@port@#2222#; /^Documentation=/d; s#^User=.*#User=root#; /^Group=/d" \
             "$unit" >"$work/$(basename "${unit%.in}")"

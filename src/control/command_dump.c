@@ -133,7 +133,7 @@ static void mdoc_heading(const struct command *c, FILE *out)
     fprintf(out, ".It Cm %s", c->name);
     while (word_next(&args, &w))
         mdoc_word(&w, out);
-    fputs(c->options != NULL ? " Op Fl -option ...\n" : "\n", out);
+    fputs(c->options != NULL ? " Op Fl -option Ns ...\n" : "\n", out);
 }
 
 static void mdoc_sentence(const char *text, FILE *out)

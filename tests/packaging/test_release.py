@@ -52,7 +52,7 @@ def test_the_papers_are_there():
 @pytest.mark.parametrize("path", [
     "bin/containarium", "sbin/containariumd", "sbin/containarium-gateway", "sbin/containarium-setup",
     "lib/systemd/system/containariumd.service", "lib/systemd/system/containarium-gateway.service",
-    "lib/systemd/system/containarium-gateway.socket", "lib/systemd/system/containarium-firewall@.service",
+    "lib/systemd/system/containarium-gateway.socket", "lib/systemd/system/containarium.target", "lib/systemd/system/containarium-firewall@.service",
     "lib/sysusers.d/containarium.conf", "lib/tmpfiles.d/containarium.conf", "share/man/man1/containarium.1",
     "share/man/man5/containarium.conf.5", "share/man/man8/containariumd.8", "share/man/man8/containarium-gateway.8",
     "share/man/man8/containarium-setup.8", "share/bash-completion/completions/containarium",
