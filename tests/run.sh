@@ -80,7 +80,7 @@ check_scripts() {
         case $(head -c 30 "$file" | tr -d '\0' | head -n 1) in
         '#!'*sh | '# shellcheck shell='*) list+=("$file") ;;
         esac
-    done < <(find packaging tests .ci terraform docs -type f ! -name '*.py' ! -name '*.[ch]' ! -path '*/corpus/*' 2>/dev/null)
+    done < <(find packaging debian tests .ci terraform docs -type f ! -name '*.py' ! -name '*.[ch]' ! -path '*/corpus/*' 2>/dev/null)
     echo "    ${#list[@]} scripts"
     shellcheck -x -P SCRIPTDIR "${list[@]}"
 }

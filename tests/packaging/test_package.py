@@ -299,7 +299,7 @@ def test_an_upgrade_keeps_live_sessions_and_refuses_nobody(machine, alice, sessi
 
     def log_in():  # as long as the upgrade takes
         while not done.is_set():
-            logins.append(alice.ssh(f"alice@{alice.address}", "true"))
+            logins.append(alice.ssh("-J", f"alice@{alice.address}", "alice@alice-container", "true"))
 
     thread = threading.Thread(target=log_in)
     thread.start()
