@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Checks that the documents say what the tree has. Prints one line a finding; exit status 1 if there is any.
 
-  docs/check.py [--daemon PATH-OF-containariumd] [--conf-page BUILT-containarium.conf.5]
+  docs/check.py [--daemon PATH-OF-containariumd --made FOLDER-OF-BUILT-PAGES]
 """
 import argparse
 import pathlib
@@ -111,10 +111,25 @@ def check_keys(daemon, page):
             finding("containarium.conf.5", f"section {section} is missing")
 
 
+def check_verbs(daemon, page):
+    dump = subprocess.run([daemon, "--dump-verbs"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split("\t") for line in dump.splitlines()]
+    verbs = [row[1] for row in rows if row[0] == "verb"]
+    text = pathlib.Path(page).read_text()
+    if len(verbs) < 10:
+        finding("check.py", "cannot read containariumd --dump-verbs")
+    for verb in verbs:
+        if not re.search(rf"^\.It Cm {verb}(?: |$)", text, re.M):
+            finding("containarium.1", f"verb {verb} is missing")
+    for row in rows:
+        if row[0] == "option" and row[1] != "*" and not re.search(rf"^\.It Fl {row[2][1:]}(?: |$)", text, re.M):
+            finding("containarium.1", f"option {row[2]} of {row[1]} is missing")
+
+
 def main():
     parser = argparse.ArgumentParser(description="checks that the documents say what the tree has")
-    parser.add_argument("--daemon", help="containariumd, for the configuration keys")
-    parser.add_argument("--conf-page", help="the built containarium.conf.5")
+    parser.add_argument("--daemon", help="containariumd, for the configuration keys and the verbs")
+    parser.add_argument("--made", type=pathlib.Path, help="where the build made containarium.1 and containarium.conf.5")
     options = parser.parse_args()
     for name in DOCUMENTS:
         check_names(name)
@@ -122,11 +137,12 @@ def main():
     check_operations()
     check_links()
     pages = sorted(str(p) for p in (ROOT / "docs/man").glob("*.[158]"))
-    if options.conf_page:
-        pages.append(options.conf_page)
+    if options.made:
+        pages += [str(options.made / "containarium.1"), str(options.made / "containarium.conf.5")]
     check_pages(pages)
-    if options.daemon and options.conf_page:
-        check_keys(options.daemon, options.conf_page)
+    if options.daemon and options.made:
+        check_keys(options.daemon, options.made / "containarium.conf.5")
+        check_verbs(options.daemon, options.made / "containarium.1")
     for line in findings:
         print(line)
     print(f"{len(findings)} findings")

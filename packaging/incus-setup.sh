@@ -292,8 +292,10 @@ table inet $table {
 }
 NFT
     if has_systemd; then
-        install -m 644 systemd/containarium-firewall@.service /etc/systemd/system/
-        systemctl daemon-reload
+        if ! systemctl cat containarium-firewall@.service >/dev/null 2>&1; then # else it is installed
+            install -m 644 systemd/containarium-firewall@.service /etc/systemd/system/
+            systemctl daemon-reload
+        fi
         logged "$log" "does this kernel have nftables? (try: nft list ruleset)" \
             systemctl enable containarium-firewall@"$network".service
         systemctl restart containarium-firewall@"$network".service

@@ -15,6 +15,7 @@
 set -euo pipefail
 cd "$(dirname "$(readlink -f "$0")")"
 . ./lib.sh
+. ./setup-steps.sh
 
 port=2222 port_given=no user='' host='' host_given=no docker=yes prefix=/usr/local down=no force=no
 while [[ $# -gt 0 ]]; do
@@ -94,11 +95,6 @@ start_daemon() { # start_daemon PROGRAM USER
     echo $! >"$run_dir/$program.pid"
 }
 
-control_answers() { [[ -S $run_dir/control.sock ]] && timeout 5 "$prefix/bin/containarium" list </dev/null; }
-port_answers() { # sshd's greeting, from the port of this machine
-    timeout 5 bash -c "exec 3<>/dev/tcp/127.0.0.1/$port && read -r line <&3 && [[ \$line == SSH-2.0-* ]]"
-}
-
 daemons_current() { # running, and with these programs and this configuration
     [[ $(cat "$state/running" 2>/dev/null) == "$(running_hash)" ]] || return 1
     if has_systemd; then
@@ -108,22 +104,6 @@ daemons_current() { # running, and with these programs and this configuration
     fi
 }
 running_hash() { contents_hash "$prefix/sbin/containariumd" "$prefix/sbin/containarium-gateway" "$config"; }
-
-start_with_systemd() {
-    local unit
-    for unit in containariumd.service containarium-gateway.service containarium-gateway.socket; do
-        sed "s#@sbindir@#$prefix/sbin#; s#@port@#$port#" "systemd/$unit.in" >"/etc/systemd/system/$unit"
-        remember "file /etc/systemd/system/$unit"
-    done
-    systemctl daemon-reload
-    logged "$log" "see: systemctl status containariumd containarium-gateway" \
-        systemctl enable containariumd.service containarium-gateway.socket containarium-gateway.service
-    # The socket cannot be restarted under its service; connections live on by themselves.
-    systemctl stop containarium-gateway.service containarium-gateway.socket
-    logged "$log" "see: journalctl -u containariumd" systemctl restart containariumd.service
-    logged "$log" "see: journalctl -u containarium-gateway; is port $port taken? (ss -ltnp)" \
-        systemctl start containarium-gateway.socket containarium-gateway.service
-}
 
 start_without_systemd() {
     stop_daemon containarium-gateway
@@ -138,13 +118,13 @@ start_without_systemd() {
 
 port_taken() { [[ -n $(ss -Hltn "sport = :$port" 2>/dev/null) ]]; }
 
-show_log() { # show_log PROGRAM: why it does not answer
+logs_of() {
     if has_systemd; then
-        journalctl -u "$1" -n 15 --no-pager >&2 || true
-        die "$1 does not answer" "the lines above say why; after mending it run this again"
+        journalctl -u "$1" -n 15 --no-pager
+    else
+        tail -n 15 "$log_dir/$1.log"
+        echo "(all of it: $log_dir/$1.log)"
     fi
-    tail -n 15 "$log_dir/$1.log" >&2 || true
-    die "$1 does not answer" "the lines above ($log_dir/$1.log) say why; after mending it run this again"
 }
 
 # ---- removal -------------------------------------------------------------------------------------------------
@@ -164,8 +144,7 @@ take_down() {
     fi
     step "Stop the daemons"
     if has_systemd; then
-        systemctl disable --now containarium-gateway.service containarium-gateway.socket containariumd.service \
-            >/dev/null 2>&1 || true
+        systemctl disable --now containarium.target >/dev/null 2>&1 || true
     fi
     stop_daemon containarium-gateway
     stop_daemon containariumd
@@ -205,40 +184,7 @@ fi
 
 # ---- who -----------------------------------------------------------------------------------------------------
 
-caller=${SUDO_USER:-root}
-caller_home=$(getent passwd "$caller" | cut -d : -f 6)
-[[ -n $caller_home ]] || die "user $caller has no entry in the password file" "run this from an ordinary account"
-
-valid_name() {
-    [[ $1 =~ ^[a-z][a-z0-9-]{0,30}$ && $1 != *- ]] || return 1
-    case $1 in
-    ctl | admin | root | join | system | gateway | containarium | default | warm-*) return 1 ;;
-    esac
-}
-if [[ -n $user ]]; then
-    valid_name "$user" || die "--user $user: not a name an account can have" \
-        "use small letters, digits and dashes, at most 31, starting with a letter; root, admin, ctl and such are taken"
-elif valid_name "$caller"; then
-    user=$caller
-else
-    user=dev
-fi
-
-as_caller() { setpriv --reuid "$caller" --regid "$(id -g "$caller")" --init-groups env HOME="$caller_home" "$@"; }
-
-find_key() { # prints the public key's file
-    local kind file
-    for kind in ed25519 ecdsa rsa; do
-        file=$caller_home/.ssh/id_$kind.pub
-        [[ -r $file ]] || continue
-        if [[ $kind == rsa ]]; then
-            (($(ssh-keygen -l -f "$file" | cut -d ' ' -f 1) >= 3072)) || continue
-        fi
-        echo "$file"
-        return 0
-    done
-    return 1
-}
+find_caller
 
 # ---- the way up ----------------------------------------------------------------------------------------------
 
@@ -254,12 +200,13 @@ step "Get libssh"
 step "Build"
 logged "$log" "the last lines above say what is wrong; the log has the rest" \
     cmake -S "$source_dir" -B "$build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$prefix" \
-    -DCMAKE_INSTALL_SYSCONFDIR=/etc -DCONTAINARIUM_LIBSSH_PREFIX="$CONTAINARIUM_CACHE/libssh"
+    -DCMAKE_INSTALL_SYSCONFDIR=/etc -DBUILD_TESTING=OFF -DCONTAINARIUM_LIBSSH_PREFIX="$CONTAINARIUM_CACHE/libssh"
 logged "$log" "the last lines above say what is wrong; the log has the rest" cmake --build "$build" -j "$(nproc)"
 
 step "Install programs to $prefix"
 logged "$log" "is $prefix writable?" cmake --install "$build" --strip
-while read -r file; do remember "file $file"; done <"$build/install_manifest.txt"
+while read -r file || [[ -n $file ]]; do remember "file $file"; done <"$build/install_manifest.txt" # no last newline
+remember dir "$prefix/share/containarium"
 
 step "Make users and folders"
 if ! getent group containarium-admin >/dev/null; then
@@ -283,23 +230,8 @@ make_dir "$run_dir" 755 containarium
 has_systemd || make_dir "$log_dir" 755 root
 
 step "Make the gateway's host keys"
-host_keys=/etc/containarium/hostkeys
-make_dir "$host_keys" 755 containarium-gateway
-for kind in ed25519 ecdsa rsa; do
-    key=$host_keys/ssh_host_${kind}_key
-    if [[ ! -s $key ]]; then
-        bits=()
-        [[ $kind != rsa ]] || bits=(-b 3072)
-        rm -f "$key.new" "$key.new.pub"
-        ssh-keygen -q -t "$kind" "${bits[@]}" -N '' -C "containarium gateway" -f "$key.new"
-        mv "$key.new.pub" "$key.pub"
-        mv "$key.new" "$key"
-    fi
-    chown containarium-gateway:containarium-gateway "$key" "$key.pub"
-    chmod 600 "$key"
-    chmod 644 "$key.pub"
-done
-note "$(ssh-keygen -l -f "$host_keys/ssh_host_ed25519_key.pub")"
+make_dir /etc/containarium/hostkeys 755 containarium-gateway
+make_host_keys
 
 step "Set up Incus"
 remember incus
@@ -315,52 +247,7 @@ step "Check that a box made from it comes up"
 ./check-box.sh --brief
 
 step "Write the configuration"
-if [[ -z $host ]]; then
-    # The address this machine has towards the world; nothing is sent.
-    host=$(ip -4 route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/\1/p')
-    host=${host:-127.0.0.1}
-fi
-listen="0.0.0.0:$port [::]:$port"
-if [[ ! -e $config ]]; then
-    remember "file $config"
-    cat >"$config" <<CONF
-# containarium's configuration, first written by packaging/quickstart.sh. Yours to change.
-# Every key with its default: containariumd --dump. Check a change: containariumd --check
-
-[gateway]
-listen = $listen
-
-[control]
-public_host = $host
-public_port = $port
-
-[incus]
-url = $(cat /etc/containarium/incus/url)
-
-[log]
-level = info
-CONF
-    note "wrote $config"
-else
-    # What was asked for on the command line is carried over; everything else in the file is its owner's.
-    if [[ $port_given == yes ]]; then
-        sed -i "s#^listen *=.*#listen = $listen#; s#^public_port *=.*#public_port = $port#" "$config"
-    else
-        found=$(sed -n 's/^public_port *= *\([0-9]*\).*/\1/p' "$config")
-        port=${found:-$port}
-    fi
-    if [[ $host_given == yes ]]; then
-        sed -i "s#^public_host *=.*#public_host = $host#" "$config"
-    else
-        found=$(sed -n 's/^public_host *= *\([^ ]*\).*/\1/p' "$config")
-        host=${found:-$host}
-    fi
-    sed -i "s#^url *=.*#url = $(cat /etc/containarium/incus/url)#" "$config"
-    note "kept $config"
-fi
-chmod 644 "$config"
-logged "$log" "mend $config (the lines above name file, line and key), then run this again" \
-    "$prefix/sbin/containariumd" --config "$config" --check
+configure
 
 step "Start containariumd and containarium-gateway"
 if daemons_current; then
@@ -369,32 +256,10 @@ else
     rm -f "$state/running"
     if has_systemd; then start_with_systemd; else start_without_systemd; fi
 fi
-wait_for 20 control_answers || show_log containariumd
-wait_for 20 port_answers || show_log containarium-gateway
+wait_until_answered
 running_hash >"$state/running"
 
 step "Enrol $user, an administrator, with $caller's key"
-if ! key=$(find_key); then
-    note "making an SSH key for $caller"
-    as_caller mkdir -p -m 700 "$caller_home/.ssh"
-    as_caller ssh-keygen -q -t ed25519 -N '' -f "$caller_home/.ssh/id_ed25519"
-    key=$caller_home/.ssh/id_ed25519.pub
-fi
-note "$(ssh-keygen -l -f "$key")"
-# Conflict (5): the account is there from an earlier run.
-code=0
-"$prefix/bin/containarium" create "$user" --role admin --lazy --ssh-key "$key" >"$log" 2>&1 </dev/null || code=$?
-if ((code == 5)); then
-    code=0
-    "$prefix/bin/containarium" keys add "$user" --ssh-key "$key" >"$log" 2>&1 </dev/null || code=$?
-    ((code != 5)) || code=0
-fi
-if ((code != 0)); then
-    cat "$log" >&2
-    die "could not enrol $user" "try: sudo containarium create $user --role admin --lazy --ssh-key $key"
-fi
+enrol
 step_end
-
-printf '\nReady after %s s. Your box is made when you first log in:\n\n    ssh -p %s %s@%s\n\n' \
-    "$(seconds "$(($(now_ms) - started))")" "$port" "$user" "$host"
-printf 'Administer it with:  sudo containarium help   (or: ssh -p %s ctl@%s help)\n' "$port" "$host"
+say_ready "$(($(now_ms) - started))"

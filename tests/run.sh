@@ -80,7 +80,7 @@ check_scripts() {
         case $(head -c 30 "$file" | tr -d '\0' | head -n 1) in
         '#!'*sh | '# shellcheck shell='*) list+=("$file") ;;
         esac
-    done < <(find packaging tests .ci terraform docs -type f ! -name '*.py' ! -name '*.[ch]' ! -path '*/corpus/*' 2>/dev/null)
+    done < <(find packaging debian tests .ci terraform docs -type f ! -name '*.py' ! -name '*.[ch]' ! -path '*/corpus/*' 2>/dev/null)
     echo "    ${#list[@]} scripts"
     shellcheck -x -P SCRIPTDIR "${list[@]}"
 }
@@ -128,7 +128,7 @@ check_units() {
     have systemd-analyze || { echo "    skipped: no systemd-analyze here" && return 0; }
     local work unit output
     work=$(mktemp -d)
-    for unit in packaging/systemd/*.service packaging/systemd/*.in; do
+    for unit in packaging/systemd/*.service packaging/systemd/*.target packaging/systemd/*.in; do
         # Manual pages and users are installed later; they are not what is checked here.
         sed "s#@sbindir@#$CONTAINARIUM_BIN#; s#@port@#2222#; /^Documentation=/d; s#^User=.*#User=root#; /^Group=/d" \
             "$unit" >"$work/$(basename "${unit%.in}")"
@@ -210,7 +210,8 @@ if [[ $quick == no ]]; then
         echo "    another run of these tests uses Incus; waiting for it"
         flock 9
     }
-    suite "Set up Incus for the tests" set_up_incus
+    # Not the lock's descriptor: an incusd that is started here and lives on would hold the lock as long.
+    suite "Set up Incus for the tests" set_up_incus 9>&-
     suite "Check the box image" packaging/check-box.sh --project "$project" --network "$network" --alias "$image"
     suite "Unit and component tests with sanitizers" sanitized
 else

@@ -2,9 +2,11 @@
 #include "base/config.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/config_value.h"
+#include "base/mdoc.h"
 #include "base/units.h"
 
 // What a value of the option may be, for people.
@@ -90,51 +92,41 @@ void config_dump(const struct config *c, FILE *out)
     }
 }
 
-// One input line of mdoc a row of at most 78 bytes; what mdoc would read as a request or an escape is made
-// plain.
-static void print_mdoc_text(const char *text, FILE *out)
+static void print_accepted_mdoc(const struct config_option *o, FILE *out)
 {
-    size_t column = 0;
-    while (*text != '\0') {
-        size_t word = strcspn(text, " ");
-        if (column > 0 && column + 1 + word > 78) {
-            fputc('\n', out);
-            column = 0;
-        } else if (column > 0) {
-            fputc(' ', out);
-            column++;
-        }
-        if (column == 0 && (*text == '.' || *text == '\''))
-            fputs("\\&", out);
-        for (size_t i = 0; i < word; i++)
-            fputs(text[i] == '\\' ? "\\e" : (char[]){text[i], '\0'}, out);
-        column += word;
-        bool sentence = word > 1 && text[word - 1] == '.';
-        text += word + strspn(text + word, " ");
-        if (sentence && *text != '\0') { // mdoc(7): a new sentence, a new line
-            fputc('\n', out);
-            column = 0;
-        }
-    }
+    char *text = NULL;
+    size_t length;
+    FILE *line = open_memstream(&text, &length);
+    if (line == NULL)
+        return;
+    fputs("Accepted: ", line);
+    print_accepted(o, line);
+    fputc('.', line);
+    if (fclose(line) == 0)
+        mdoc_text(text, out);
+    fputc('\n', out);
+    free(text);
 }
 
 void config_dump_mdoc(FILE *out)
 {
     const char *section = "";
     for (const struct config_option *o = config_options(); o->key != NULL; o++) {
-        if (strcmp(section, o->section) != 0)
-            fprintf(out, "%s.Ss [%s]\n.Bl -tag -width Ds\n", section[0] == '\0' ? "" : ".El\n", o->section);
+        if (strcmp(section, o->section) != 0) // \& : else the bracket counts as punctuation
+            fprintf(out, "%s.Ss [%s]\\&\n.Bl -tag -width Ds\n", section[0] == '\0' ? "" : ".El\n",
+                    o->section);
         section = o->section;
         fprintf(out, ".It Ic %s No = Ar ", o->key);
         fputs(o->type == CONFIG_BOOL ? "yes | no" : "value", out);
         fputc('\n', out);
-        print_mdoc_text(o->help, out);
-        fputs("\nAccepted: ", out);
-        print_accepted(o, out);
-        fputs(".\n", out);
+        mdoc_text(o->help, out);
+        fputc('\n', out);
+        print_accepted_mdoc(o, out);
         if (o->fallback[0] != '\0') {
             fputs("The default is\n.Ql ", out);
-            print_mdoc_text(o->fallback, out);
+            // A list of algorithms has no blank to break a line at.
+            for (const char *p = o->fallback; *p != '\0'; p++)
+                fprintf(out, "%c%s", *p, *p == ',' ? "\\:" : "");
             fputs(" .\n", out);
         }
         if (!o->reloadable)

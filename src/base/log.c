@@ -1,23 +1,42 @@
 // The log's one writer.
 #include "base/log.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct {
     enum log_level lowest;
     char program[32];
     char context[40];
+    bool journal; // stderr is a stream of journald, which takes a line's priority from "<N>" before it
 } state = {.lowest = LOG_LEVEL_INFO, .program = "containarium"}; // set at start-up, before threads exist
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
+static const char *const journal_levels[] = {"<7>", "<6>", "<4>", "<3>"}; // sd-daemon(3)
+
+// JOURNAL_STREAM names the stream by device and inode (systemd.exec(5)); stderr may have been redirected
+// since.
+static bool stderr_is_journal(void)
+{
+    const char *text = getenv("JOURNAL_STREAM");
+    char own[48];
+    struct stat st;
+    if (text == NULL || fstat(STDERR_FILENO, &st) != 0)
+        return false;
+    snprintf(own, sizeof own, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    return strcmp(text, own) == 0;
+}
 
 void log_setup(const char *program, enum log_level lowest)
 {
     snprintf(state.program, sizeof state.program, "%s", program);
     state.lowest = lowest;
+    state.journal = stderr_is_journal();
 }
 
 bool log_level_parse(const char *text, enum log_level *out)
@@ -41,8 +60,9 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     if (level < state.lowest)
         return;
     char line[2048];
-    int n = snprintf(line, sizeof line - 1, "level=%s prog=%s%s%s event=%s ", level_names[level],
-                     state.program, state.context[0] != '\0' ? " conn=" : "", state.context, event);
+    int n = snprintf(line, sizeof line - 1, "%slevel=%s prog=%s%s%s event=%s ",
+                     state.journal ? journal_levels[level] : "", level_names[level], state.program,
+                     state.context[0] != '\0' ? " conn=" : "", state.context, event);
     if (n < 0 || (size_t)n >= sizeof line - 1)
         return;
     va_list ap;

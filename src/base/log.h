@@ -11,7 +11,8 @@
 
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 
-// Sets the lowest level written, and the program name put into `prog=`. Call once at start-up.
+// Sets the lowest level written, and the program name put into `prog=`; finds out whether journald reads
+// stderr, which is then told the level its own way (journalctl -p). Call once at start-up.
 void log_setup(const char *program, enum log_level lowest);
 bool log_level_parse(const char *text, enum log_level *out);
 

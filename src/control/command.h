@@ -4,6 +4,8 @@
 #ifndef CONTROL_COMMAND_H
 #define CONTROL_COMMAND_H
 
+#include <stdio.h>
+
 #include "control/admin_socket.h"
 #include "control/control.h"
 
@@ -42,6 +44,10 @@ struct command {
 
 const struct command *command_table(void);
 const struct command_option *command_common_options(void); // understood by every verb
+
+// The table for the completion of shells (its lines: control/command_dump.c), and as a list of mdoc(7).
+void command_dump(FILE *out);
+void command_dump_mdoc(FILE *out);
 
 // The name of the table nearest to what was typed, or NULL if none is near.
 const char *command_suggest(const char *typed, const char *const *names, size_t count);

@@ -16,6 +16,7 @@
 #include "control/admin_socket.h"
 #include "control/bans.h"
 #include "control/box_flow.h"
+#include "control/command.h"
 #include "control/control.h"
 #include "control/gateway_link.h"
 #include "control/metrics.h"
@@ -25,25 +26,36 @@
 
 struct options {
     const char *config;
-    bool check, dump, dump_mdoc, new_audit_key;
+    bool check, dump, new_audit_key;
+    void (*print)(FILE *out); // what is asked for needs no configuration
 };
 
 static const char usage[] =
-    "usage: containariumd [--config FILE] [--check | --dump | --dump-mdoc | --new-audit-key | --version |\n"
-    "                      --help]\n"
+    "usage: containariumd [--config FILE] [--check | --dump | --dump-mdoc | --dump-verbs |\n"
+    "                     --dump-verbs-mdoc | --new-audit-key | --version | --help]\n"
     "  --config FILE  configuration, default " CONFIG_DEFAULT_FILE "\n"
     "  --check        read the configuration, report every error, exit\n"
     "  --dump         print the configuration in force as a file, with help, exit\n"
     "  --dump-mdoc    print the option table for the manual page, exit\n"
-    "  --new-audit-key  sign the audit trail with a new key, and say so in it; exit\n";
+    "  --dump-verbs   print the verbs of containarium(1) for the completion of shells, exit\n"
+    "  --dump-verbs-mdoc\n"
+    "                 print them for the manual page, exit\n"
+    "  --new-audit-key\n"
+    "                 sign the audit trail with a new key, and say so in it; exit\n";
 
 static int parse_arguments(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = {
-        {"config", required_argument, NULL, 'c'},  {"check", no_argument, NULL, 'k'},
-        {"dump", no_argument, NULL, 'd'},          {"dump-mdoc", no_argument, NULL, 'm'},
-        {"new-audit-key", no_argument, NULL, 'n'}, {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},
+        {"check", no_argument, NULL, 'k'},
+        {"dump", no_argument, NULL, 'd'},
+        {"dump-mdoc", no_argument, NULL, 'm'},
+        {"dump-verbs", no_argument, NULL, 'v'},
+        {"dump-verbs-mdoc", no_argument, NULL, 'w'},
+        {"new-audit-key", no_argument, NULL, 'n'},
+        {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
@@ -58,7 +70,13 @@ static int parse_arguments(int argc, char **argv, struct options *o)
             o->dump = true;
             break;
         case 'm':
-            o->dump_mdoc = true;
+            o->print = config_dump_mdoc;
+            break;
+        case 'v':
+            o->print = command_dump;
+            break;
+        case 'w':
+            o->print = command_dump_mdoc;
             break;
         case 'n':
             o->new_audit_key = true;
@@ -104,6 +122,10 @@ static void on_signal(evutil_socket_t signum, short what, void *arg)
         d->again = true;
     }
     log_event(LOG_LEVEL_INFO, d->again ? "start_anew" : "stopping", "signal=%d", (int)signum);
+    if (d->again)
+        notify_reloading();
+    else
+        notify_stopping();
     event_base_loopexit(d->control.base, NULL);
 }
 
@@ -181,7 +203,7 @@ static int run(struct daemon *d, char **argv)
 {
     struct control *c = &d->control;
     struct fault f = {.code = ERR_NONE};
-    struct event *signals[3] = {NULL};
+    struct event *signals[3] = {NULL}, *watchdog = NULL;
     int status = 1;
     enum err e = control_start(c, &f);
     if (e == ERR_NONE)
@@ -189,6 +211,7 @@ static int run(struct daemon *d, char **argv)
     if (e == ERR_NONE) {
         log_event(LOG_LEVEL_INFO, "ready", "state_dir=%s run_dir=%s schema=%d", c->config->state_dir,
                   c->config->run_dir, store_schema_version(c->store));
+        watchdog = notify_watchdog(c->base);
         notify_ready();
         status = event_base_dispatch(c->base) < 0 ? 1 : 0;
     } else {
@@ -199,6 +222,8 @@ static int run(struct daemon *d, char **argv)
         if (signals[i] != NULL)
             event_free(signals[i]);
     }
+    if (watchdog != NULL)
+        event_free(watchdog);
     control_stop(c);
     if (d->again) {
         execv("/proc/self/exe", argv);
@@ -228,8 +253,8 @@ int main(int argc, char **argv)
     enum log_level level = LOG_LEVEL_INFO;
     if (parse_arguments(argc, argv, &o) != 0)
         return 2;
-    if (o.dump_mdoc) {
-        config_dump_mdoc(stdout);
+    if (o.print != NULL) {
+        o.print(stdout);
         return 0;
     }
     if (o.dump && strcmp(o.config, CONFIG_DEFAULT_FILE) == 0 && access(o.config, F_OK) != 0) {

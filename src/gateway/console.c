@@ -93,19 +93,23 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
     }
 }
 
+static void finish_lost(struct console *c)
+{
+    static const char lost[] = "containarium: the control plane ended before the command did\n";
+    add_output(c, c->output.error, lost, sizeof lost - 1);
+    finish(c, 1);
+}
+
 static void on_end(void *arg, const char *reason)
 {
     struct console *c = arg;
     (void)reason;
-    if (!c->exited) {
-        static const char lost[] = "containarium: the control plane ended before the command did\n";
-        add_output(c, c->output.error, lost, sizeof lost - 1);
-        finish(c, 1);
-    }
+    if (!c->exited)
+        finish_lost(c);
     c->wake(c->arg);
 }
 
-static bool send_run(struct console *c, const struct ask_view *start, uint32_t columns)
+static void send_run(struct console *c, const struct ask_view *start, uint32_t columns)
 {
     char *words[WORDS_MAX];
     size_t count = 0;
@@ -116,7 +120,7 @@ static bool send_run(struct console *c, const struct ask_view *start, uint32_t c
         add_output(c, c->output.error, f.text, strlen(f.text));
         add_output(c, c->output.error, "\n", 1);
         finish(c, 2);
-        return true;
+        return;
     }
     json_t *argv = json_array();
     for (size_t i = 0; i < count; i++) // not UTF-8: json_string gives NULL, which append refuses
@@ -127,21 +131,19 @@ static bool send_run(struct console *c, const struct ask_view *start, uint32_t c
     char *text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
     size_t length = text == NULL ? 0 : strlen(text);
     char *packet = length == 0 || length > FRAME_PAYLOAD_MAX ? NULL : malloc(length + 1);
-    bool ok = false;
     if (packet != NULL && utf8) {
         packet[0] = FRAME_RUN;
         memcpy(packet + 1, text, length);
-        ok = link_send(c->link, packet, length + 1, NULL, 0) == ERR_NONE;
+        if (link_send(c->link, packet, length + 1, NULL, 0) != ERR_NONE) // it ended just now
+            finish_lost(c);
     } else {
         add_output(c, c->output.error, "the command line is too long or not UTF-8\n", 42);
         finish(c, 2);
-        ok = true;
     }
     free(packet);
     free(text);
     json_decref(root);
     free(storage);
-    return ok;
 }
 
 struct console *console_new(struct event_base *base, int fd, struct chan *chan, const struct ask_view *start,
@@ -159,10 +161,11 @@ struct console *console_new(struct event_base *base, int fd, struct chan *chan, 
     c->link = link_new(base, fd, on_packet, on_end, c);
     c->output.out = evbuffer_new();
     c->output.error = evbuffer_new();
-    if (c->link == NULL || c->output.out == NULL || c->output.error == NULL || !send_run(c, start, columns)) {
+    if (c->link == NULL || c->output.out == NULL || c->output.error == NULL) {
         console_free(c);
         return NULL;
     }
+    send_run(c, start, columns);
     return c;
 }
 

@@ -28,6 +28,7 @@
 #define SOCKETS_MAX 16
 #define ACCEPTS_MAX 32     // before other events get their turn
 #define REEXEC_MIN_MS 5000 // between two new starts after a crash
+#define DRAIN_SECONDS 3    // how long logins that have begun may take after SIGTERM
 #define SOCKETS_ENV "CONTAINARIUM_LISTEN_FDS"
 
 struct child {
@@ -56,7 +57,8 @@ struct listener {
     LIST_HEAD(, child) startups; // those of them that have not logged in yet
     unsigned connections, unauthenticated;
     uint64_t started;
-    bool again; // start anew instead of ending
+    bool again;    // start anew instead of ending
+    bool stopping; // accepts nobody any more, waits for the logins that have begun
 };
 
 // ---- sockets
@@ -129,6 +131,8 @@ static void stop_counting_startup(struct child *c)
     LIST_REMOVE(c, starting);
     close(c->startup_fd);
     c->listener->unauthenticated--;
+    if (c->listener->stopping && c->listener->unauthenticated == 0)
+        event_base_loopbreak(c->listener->base);
 }
 
 static void on_startup_over(evutil_socket_t fd, short what, void *arg)
@@ -140,7 +144,10 @@ static void on_startup_over(evutil_socket_t fd, short what, void *arg)
 
 static void start_anew(struct listener *l, const char *why)
 {
+    if (l->stopping)
+        return;
     log_event(LOG_LEVEL_INFO, "start_anew", "why=%s", why);
+    notify_reloading();
     l->again = true;
     event_base_loopbreak(l->base);
 }
@@ -287,6 +294,27 @@ static void on_accept(evutil_socket_t listen_fd, short what, void *arg)
 
 // ---- life
 
+// A restart of both daemons stops this one first: a login that has begun must not lose its control plane
+// halfway. Who comes now waits in the service manager's socket for the next listener. A second signal ends
+// the patience.
+static void stop(struct listener *l, int signum)
+{
+    static const struct timeval patience = {.tv_sec = DRAIN_SECONDS};
+    log_event(LOG_LEVEL_INFO, "stopping", "signal=%d connections=%u unauthenticated=%u", signum,
+              l->connections, l->unauthenticated);
+    notify_stopping();
+    if (l->stopping || l->unauthenticated == 0) {
+        event_base_loopbreak(l->base);
+        return;
+    }
+    l->stopping = true;
+    for (size_t i = 0; i < l->socket_count; i++) {
+        event_free(l->accepts[i]);
+        close(l->sockets[i]);
+    }
+    event_base_loopexit(l->base, &patience);
+}
+
 static void on_signal(evutil_socket_t signum, short what, void *arg)
 {
     struct listener *l = arg;
@@ -300,8 +328,7 @@ static void on_signal(evutil_socket_t signum, short what, void *arg)
             log_event(LOG_LEVEL_ERROR, "reload_refused", "error=%s", log_quote(f.text));
         return;
     }
-    log_event(LOG_LEVEL_INFO, "stopping", "signal=%d connections=%u", (int)signum, l->connections);
-    event_base_loopbreak(l->base);
+    stop(l, (int)signum);
 }
 
 static enum err add_events(struct listener *l, struct fault *f)
@@ -391,6 +418,7 @@ int listener_run(const struct config *config, const char *config_path, char **ar
         return 1;
     }
     log_event(LOG_LEVEL_INFO, "listening", "on=%s sockets=%zu", log_quote(config->listen), l.socket_count);
+    (void)notify_watchdog(l.base); // ends with the process
     notify_ready();
     (void)event_base_dispatch(l.base);
     if (l.again)

@@ -12,7 +12,8 @@ QUICKSTART = REPO / "packaging/quickstart.sh"
 PORT = "2377"
 MADE = ["/var/lib/containarium-quickstart", "/var/lib/containarium", "/run/containarium", "/etc/containarium",
         "/var/log/containarium", "/usr/local/bin/containarium", "/usr/local/sbin/containariumd",
-        "/usr/local/sbin/containarium-gateway"]
+        "/usr/local/sbin/containarium-gateway", "/usr/local/sbin/containarium-setup", "/usr/local/share/containarium",
+        "/usr/local/lib/systemd/system/containariumd.service", "/usr/local/share/man/man1/containarium.1"]
 
 
 def run(*argv, timeout=900, **keywords):

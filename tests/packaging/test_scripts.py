@@ -7,7 +7,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 PACKAGING = REPO / "packaging"
-SCRIPTS = sorted(p.name for p in PACKAGING.glob("*.sh") if p.name != "lib.sh")
+SCRIPTS = sorted(p.name for p in PACKAGING.glob("*.sh") if os.access(p, os.X_OK))
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -99,6 +99,22 @@ def test_a_machine_without_its_own_mirror_is_told_apart(tmp_path):
     (tmp_path / "apt.conf").write_text(f'Dir::Etc "{tmp_path}/etc"; Dir::State::lists "{tmp_path}/lists";\n')
     result = lib("apt_mirror", {"APT_CONFIG": str(tmp_path / "apt.conf"), "APT_ETC": str(tmp_path / "etc")})
     assert result.returncode != 0
+
+
+@pytest.mark.parametrize("before, after", [
+    ("", "\n[control]\nport = 22\n"),
+    ("[gateway]\nport = 1\n", "[gateway]\nport = 1\n\n[control]\nport = 22\n"),
+    ("[control]\n", "[control]\nport = 22\n"),
+    ("[gateway]\nport = 1\n[control]\n# port = 5\nhost = a\nport = 2222 ; was\n[box]\nport = 3\n",
+     "[gateway]\nport = 1\n[control]\n# port = 5\nhost = a\nport = 22\n[box]\nport = 3\n"),
+    ("# port = 1\nport = 0\n[control]\nports = 4\n", "# port = 1\nport = 0\n[control]\nport = 22\nports = 4\n"),
+], ids=["empty", "no section", "empty section", "replaced", "added"])
+def test_one_key_of_a_configuration_is_set_and_no_other(tmp_path, before, after):
+    config = tmp_path / "c.conf"
+    config.write_text(before)
+    result = lib(f". {PACKAGING}/setup-steps.sh; config={config}; set_key control port 22; get_key control port")
+    assert result.returncode == 0 and result.stdout == "22\n", result.stderr
+    assert config.read_text() == after
 
 
 def test_a_failed_step_says_what_to_do_next():

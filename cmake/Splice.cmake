@@ -1,0 +1,17 @@
+# Puts what `PROGRAM FLAG` prints in the place of the line MARK in TEMPLATE, and writes RESULT. A MARK that follows a '
+# stands in a string of such quotes.
+execute_process(COMMAND ${PROGRAM} ${FLAG} OUTPUT_VARIABLE text RESULT_VARIABLE failed)
+if(failed OR text STREQUAL "")
+    message(FATAL_ERROR "${PROGRAM} ${FLAG} failed: ${failed}")
+endif()
+file(READ ${TEMPLATE} page)
+if(page MATCHES "'${MARK}\n")
+    string(REPLACE "\\" "\\\\" text "${text}")
+    string(REPLACE "'" "\\'" text "${text}")
+endif()
+string(FIND "${page}" "${MARK}\n" found)
+if(found LESS 0)
+    message(FATAL_ERROR "${TEMPLATE} has no line ${MARK}")
+endif()
+string(REPLACE "${MARK}\n" "${text}" page "${page}")
+file(WRITE ${RESULT} "${page}")
