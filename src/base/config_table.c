@@ -99,6 +99,8 @@ static const struct config_option options[] = {
      "Memory of a new box."},
     {"box", "autostart", CONFIG_BOOL, AT(box_autostart), "yes", 0, 0, NULL, true,
      "Whether a new box is started when the host starts."},
+    {"box", "max_snapshots", CONFIG_UINT, AT(box_max_snapshots), "5", 0, 1000, NULL, true,
+     "Snapshots a box may have; they keep what was deleted since, so they cost disk."},
     {"box", "subnet", CONFIG_SUBNET, AT(box_subnet), "10.178.0.0/20", 8, 20, NULL, false,
      "The network's subnet; every box has its own fixed address in it."},
     {"box", "address_first", CONFIG_ADDRESS, AT(box_address_first), "10.178.0.16", 0, 0, NULL, false,

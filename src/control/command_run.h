@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "control/box_flow.h"
 #include "control/command.h"
 
 #define RUN_INPUT_MAX (256u << 10) // bytes of a file or of stdin
@@ -57,6 +58,8 @@ struct command_run {
     struct box_result result;  // ditto
     struct box_entry *entries; // after verb_list
     size_t entry_count;
+    struct box_snapshot *snapshots; // after verb_box with SNAPSHOTS, oldest first
+    size_t snapshot_count;
     void *state; // the handler's own; freed with state_free
     void (*state_free)(void *state);
 };
@@ -93,6 +96,11 @@ void verb_usage(struct command_run *run, const char *format, ...)
 void verb_commit(struct command_run *run, verb_next_fn next);
 // Carries out a box operation on run->account; steps are shown as they happen. run->row and run->result tell.
 void verb_box(struct command_run *run, enum box_op op, verb_next_fn next);
+void verb_box_wish(struct command_run *run, enum box_op op, const struct box_wish *wish, verb_next_fn next);
+// Loads run->row and says whether there is a box of ours to work on; false: the run has failed.
+bool verb_own_box(struct command_run *run);
+// Fails the run with what run->result says, if it says that something failed.
+bool verb_box_failed(struct command_run *run);
 // What Incus knows of all boxes: run->entries, or run->result.code.
 void verb_list(struct command_run *run, verb_next_fn next);
 // `source` is "-" for stdin or a file on the caller's side; run->input has the bytes.

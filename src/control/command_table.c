@@ -34,6 +34,20 @@ static const struct command_option force_options[] = {
     END,
 };
 
+static const struct command_option resize_options[] = {
+    {"cpu", "N|LIST", false, "4 = that many cores; 0-3, 2-4 or 0,2 = pinned to those cores"},
+    {"memory", "SIZE", false, "memory limit, e.g. 4GB"},
+    {"disk", "SIZE", false, "disk quota, e.g. 50GB; it can only grow"},
+    {"force", NULL, false, "also a memory limit below what the box uses now"},
+    {"verbose", NULL, false, "-v: also say what was done"},
+    END,
+};
+
+static const struct command_option snapshot_restore_options[] = {
+    {"force", NULL, false, "do not ask"},
+    END,
+};
+
 static const struct command_option export_options[] = {
     {"jump-ip", "HOST", false, "the gateway's address or name, as the user reaches it"},
     {"port", "PORT", false, "the gateway's port"},
@@ -79,7 +93,31 @@ static const struct command table[] = {
      "Freeze a box: processes pause where they are", "The next login wakes it within milliseconds.",
      "freeze alice", cmd_freeze},
     {"autostart", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER on|off", 2, 2, NULL,
-     "Say whether a box starts with the host", NULL, "autostart alice off", cmd_autostart},
+     "Say whether a box starts with the host",
+     "A box that slept when the host went down stays asleep either way; its next login wakes it.",
+     "autostart alice off", cmd_autostart},
+    {"resize", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_REQUIRED, true,
+     "USER [--cpu N] [--memory SIZE] [--disk SIZE]", 1, 1, resize_options,
+     "Give a box other limits, while it runs",
+     "In force when the command returns, without a restart. What is not said stays. Without --force, memory "
+     "is not "
+     "cut below what the box uses now.",
+     "resize alice --memory 8GB\nresize alice --cpu 4 --memory 8GB --disk 100GB", cmd_resize},
+    {"snapshot create", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER [NAME]", 1, 2, NULL,
+     "Keep a box's disk as it is now",
+     "Takes moments and, until the box changes, no space. Without a name it is called after the time (UTC). "
+     "How many "
+     "there may be says [box] max_snapshots.",
+     "snapshot create alice\nsnapshot create alice before-upgrade", cmd_snapshot_create},
+    {"snapshot list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, NULL,
+     "List a box's snapshots, oldest first", NULL, "snapshot list alice", cmd_snapshot_list},
+    {"snapshot restore", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER NAME", 2, 2,
+     snapshot_restore_options, "Put a box's disk back to a snapshot",
+     "Its sessions end; a box that was up is up again afterwards. Limits and SSH keys stay as they are "
+     "today.",
+     "snapshot restore alice before-upgrade", cmd_snapshot_restore},
+    {"snapshot delete", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER NAME", 2, 2, NULL,
+     "Delete a snapshot", NULL, "snapshot delete alice before-upgrade", cmd_snapshot_delete},
     {"keys list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, NULL,
      "List a user's SSH keys", NULL, "keys list alice", cmd_keys_list},
     {"keys add", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-]", 1, 2, NULL,

@@ -24,5 +24,7 @@ unsigned gateway_count_live(struct gateway_server *g, int64_t account_id);
 // Ends live connections, telling their users why. fingerprint NULL = all of the account. Returns how many.
 unsigned gateway_kick(struct gateway_server *g, int64_t account_id, const char *fingerprint,
                       const char *reason);
+// Only those in the box: somebody at the console stays.
+unsigned gateway_kick_from_box(struct gateway_server *g, int64_t account_id, const char *reason);
 
 #endif

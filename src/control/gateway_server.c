@@ -174,21 +174,40 @@ unsigned gateway_count_live(struct gateway_server *g, int64_t account_id)
     return count;
 }
 
+static void kick_one(struct connection *c, const char *reason)
+{
+    struct message m = {.type = MESSAGE_KICK};
+    snprintf(m.text, sizeof m.text, "%s", reason);
+    c->kicked = true;
+    connection_cancel_doors(c);
+    connection_send(c, &m, NULL, 0);
+}
+
 unsigned gateway_kick(struct gateway_server *g, int64_t account_id, const char *fingerprint,
                       const char *reason)
 {
     unsigned count = 0;
     struct connection *c;
-    struct message m = {.type = MESSAGE_KICK};
-    snprintf(m.text, sizeof m.text, "%s", reason);
     LIST_FOREACH(c, &g->connections, entry)
     {
         if (c->stage != STAGE_AUTHENTICATED || c->account.id != account_id ||
             (fingerprint != NULL && strcmp(fingerprint, c->session.fingerprint) != 0))
             continue;
-        c->kicked = true;
-        connection_cancel_doors(c);
-        connection_send(c, &m, NULL, 0);
+        kick_one(c, reason);
+        count++;
+    }
+    return count;
+}
+
+unsigned gateway_kick_from_box(struct gateway_server *g, int64_t account_id, const char *reason)
+{
+    unsigned count = 0;
+    struct connection *c;
+    LIST_FOREACH(c, &g->connections, entry)
+    {
+        if (c->stage != STAGE_AUTHENTICATED || c->account.id != account_id || c->console)
+            continue;
+        kick_one(c, reason);
         count++;
     }
     return count;

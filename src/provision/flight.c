@@ -139,6 +139,7 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 static void flight_free(struct flight *flight)
 {
     free(flight->work.result.list);
+    free(flight->work.result.snapshots);
     free(flight->keys);
     free(flight->gateway_key);
     free(flight);
@@ -199,7 +200,7 @@ static void run_job(struct job *job, void *worker)
 
 static bool is_look(enum box_op op)
 {
-    return op == BOX_OP_STATE || op == BOX_OP_LIST;
+    return op == BOX_OP_STATE || op == BOX_OP_LIST || op == BOX_OP_SNAPSHOTS;
 }
 
 // Out of its lane, so that nobody joins it any more and the next of that box gets its turn.

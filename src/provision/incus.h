@@ -40,11 +40,25 @@ MUST_CHECK enum err incus_list(struct incus *i, struct box_entry **list, size_t 
 MUST_CHECK enum err incus_create(struct incus *i, const struct incus_settings *s, struct fault *f);
 MUST_CHECK enum err incus_correct(struct incus *i, const struct incus_settings *s, struct fault *f);
 MUST_CHECK enum err incus_delete(struct incus *i, const char *name, struct fault *f);
+// Only what `change` says; the box may run.
+MUST_CHECK enum err incus_configure(struct incus *i, const char *name, const struct box_change *change,
+                                    struct fault *f);
 
 enum incus_action { INCUS_START, INCUS_STOP, INCUS_STOP_FORCE, INCUS_RESTART, INCUS_FREEZE, INCUS_UNFREEZE };
 // `patience_ms` is how long Incus waits for a clean shutdown before it reports a failure.
 MUST_CHECK enum err incus_change(struct incus *i, const char *name, enum incus_action action,
                                  uint64_t patience_ms, struct fault *f);
+
+// incus_snapshot.c. *list is malloc'd, oldest first; NULL if there are none.
+MUST_CHECK enum err incus_snapshots(struct incus *i, const char *name, struct box_snapshot **list,
+                                    size_t *count, struct fault *f);
+MUST_CHECK enum err incus_snapshot_create(struct incus *i, const char *name, const char *snapshot,
+                                          struct fault *f);
+// Disk and settings of the box become those of the snapshot; for a box that is stopped.
+MUST_CHECK enum err incus_snapshot_restore(struct incus *i, const char *name, const char *snapshot,
+                                           struct fault *f);
+MUST_CHECK enum err incus_snapshot_delete(struct incus *i, const char *name, const char *snapshot,
+                                          struct fault *f);
 
 // *data is malloc'd and NUL-terminated; `file` may be NULL. ERR_NOTFOUND if there is no such file.
 MUST_CHECK enum err incus_file_get(struct incus *i, const char *name, const char *path, char **data,

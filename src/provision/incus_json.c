@@ -266,6 +266,44 @@ enum err incus_read_list(const char *data, size_t length, struct box_entry **lis
     return e;
 }
 
+static int older_first(const void *a, const void *b)
+{
+    const struct box_snapshot *one = a, *two = b;
+    if (one->created != two->created)
+        return one->created < two->created ? -1 : 1;
+    return strcmp(one->name, two->name);
+}
+
+enum err incus_read_snapshots(const char *data, size_t length, struct box_snapshot **list, size_t *count,
+                              struct fault *f)
+{
+    *list = NULL;
+    *count = 0;
+    json_t *root = load(data, length, f);
+    if (root == NULL)
+        return ERR_PROTOCOL;
+    enum err e = ERR_NONE;
+    const json_t *snapshots = json_object_get(root, "metadata");
+    size_t n = json_array_size(snapshots);
+    if (!json_is_array(snapshots))
+        e = fault_set(f, ERR_PROTOCOL, "Incus gave no list of snapshots");
+    else if (n > 0 && (*list = calloc(n, sizeof **list)) == NULL)
+        e = fault_set(f, ERR_MEMORY, "out of memory");
+    for (size_t k = 0; *list != NULL && k < n; k++) {
+        const json_t *one = json_array_get(snapshots, k);
+        const char *name = text_of(one, "name"), *slash = strrchr(name, '/'); // older ones say BOX/NAME
+        snprintf((*list)[k].name, sizeof(*list)[k].name, "%.63s", slash == NULL ? name : slash + 1);
+        (*list)[k].created = read_time(text_of(one, "created_at"));
+        (*list)[k].size = number_of(one, "size");
+    }
+    if (*list != NULL) {
+        *count = n;
+        qsort(*list, n, sizeof **list, older_first);
+    }
+    json_decref(root);
+    return e;
+}
+
 static json_t *settings_config(const struct incus_settings *s)
 {
     char memory[32];
@@ -275,13 +313,18 @@ static json_t *settings_config(const struct incus_settings *s)
                      s->autostart ? "true" : "false");
 }
 
+static json_t *root_device(uint64_t bytes, const struct config *c)
+{
+    char size[32];
+    snprintf(size, sizeof size, "%" PRIu64 "B", bytes);
+    return json_pack("{s:s, s:s, s:s, s:s}", "type", "disk", "path", "/", "pool", c->incus_pool, "size",
+                     size);
+}
+
 static json_t *settings_devices(const struct incus_settings *s, const struct config *c)
 {
-    char disk[32];
-    snprintf(disk, sizeof disk, "%" PRIu64 "B", s->disk);
-    return json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "root", "type",
-                     "disk", "path", "/", "pool", c->incus_pool, "size", disk, "eth0", "type", "nic", "name",
-                     "eth0", "network", c->incus_network, "ipv4.address", s->address,
+    return json_pack("{s:o, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "root", root_device(s->disk, c), "eth0",
+                     "type", "nic", "name", "eth0", "network", c->incus_network, "ipv4.address", s->address,
                      "security.port_isolation", "true", "security.mac_filtering", "true",
                      "security.ipv4_filtering", "true");
 }
@@ -303,4 +346,38 @@ char *incus_write_create(const struct incus_settings *s, const struct config *c)
 char *incus_write_correct(const struct incus_settings *s, const struct config *c)
 {
     return dump(json_pack("{s:o, s:o}", "config", settings_config(s), "devices", settings_devices(s, c)));
+}
+
+char *incus_write_change(const struct box_change *change, const struct config *c)
+{
+    char memory[32];
+    json_t *root = json_pack("{s:{}, s:{}}", "config", "devices");
+    json_t *config = json_object_get(root, "config"), *devices = json_object_get(root, "devices");
+    bool ok = root != NULL;
+    snprintf(memory, sizeof memory, "%" PRIu64 "B", change->memory);
+    if (change->cpu[0] != '\0')
+        ok = json_object_set_new(config, "limits.cpu", json_string(change->cpu)) == 0 && ok;
+    if (change->memory > 0)
+        ok = json_object_set_new(config, "limits.memory", json_string(memory)) == 0 && ok;
+    if (change->autostart != CHANGE_KEEP)
+        ok = json_object_set_new(config, "boot.autostart",
+                                 json_string(change->autostart == CHANGE_ON ? "true" : "false")) == 0 &&
+             ok;
+    if (change->disk > 0)
+        ok = json_object_set_new(devices, "root", root_device(change->disk, c)) == 0 && ok;
+    if (!ok) {
+        json_decref(root);
+        return NULL;
+    }
+    return dump(root);
+}
+
+char *incus_write_snapshot(const char *snapshot)
+{
+    return dump(json_pack("{s:s, s:b}", "name", snapshot, "stateful", false));
+}
+
+char *incus_write_restore(const char *snapshot)
+{
+    return dump(json_pack("{s:s, s:b}", "restore", snapshot, "stateful", false));
 }

@@ -26,6 +26,9 @@ MUST_CHECK enum err incus_read_usage(const char *data, size_t length, struct box
 MUST_CHECK enum err incus_read_list(const char *data, size_t length, struct box_entry **list, size_t *count,
                                     struct fault *f);
 
+MUST_CHECK enum err incus_read_snapshots(const char *data, size_t length, struct box_snapshot **list,
+                                         size_t *count, struct fault *f);
+
 // "Running" -> BOX_STATE_RUNNING; anything not known is UNKNOWN.
 enum box_state incus_state(const char *status);
 
@@ -36,5 +39,8 @@ enum err incus_error(long code, const char *text);
 // limits.cpu takes our forms as they are: "4" is a number of cores, "0-3" and "0,2" pin.
 char *incus_write_create(const struct incus_settings *s, const struct config *config);
 char *incus_write_correct(const struct incus_settings *s, const struct config *config);
+char *incus_write_change(const struct box_change *change, const struct config *config);
+char *incus_write_snapshot(const char *snapshot);
+char *incus_write_restore(const char *snapshot);
 
 #endif

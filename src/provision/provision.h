@@ -20,9 +20,14 @@ enum box_op {
     BOX_OP_STOP,   // clean shutdown, forced after 10 s. Stopped already: fine
     BOX_OP_RESTART,
     BOX_OP_FREEZE,
-    BOX_OP_DELETE, // absent already: fine
-    BOX_OP_KEYS,   // spec.authorized_keys made true in the box, running, frozen or stopped; absent: fine
-    BOX_OP_LIST,   // every box of the project; spec is NULL. result.list is set
+    BOX_OP_DELETE,    // absent already: fine
+    BOX_OP_KEYS,      // spec.authorized_keys made true in the box, running, frozen or stopped; absent: fine
+    BOX_OP_CHANGE,    // spec.change made true, while the box runs; absent: fine
+    BOX_OP_SNAPSHOTS, // look only; result.snapshots is set
+    BOX_OP_SNAPSHOT_CREATE,
+    BOX_OP_SNAPSHOT_RESTORE, // disk as it was; limits, keys and running state as they are now
+    BOX_OP_SNAPSHOT_DELETE,
+    BOX_OP_LIST, // every box of the project; spec is NULL. result.list is set
 };
 
 enum box_state {
@@ -34,6 +39,16 @@ enum box_state {
     BOX_STATE_ERROR
 };
 const char *box_state_name(enum box_state state); // "Running", as Incus prints it; ABSENT "-"
+
+enum box_change_flag { CHANGE_KEEP, CHANGE_ON, CHANGE_OFF };
+
+// What is to be different; the rest stays.
+struct box_change {
+    char cpu[64];          // "": as it is
+    uint64_t memory, disk; // bytes; 0: as it is
+    enum box_change_flag autostart;
+    bool force; // also a memory limit below what the box uses now
+};
 
 struct box_spec {
     char name[64]; // "alice-container"
@@ -48,6 +63,9 @@ struct box_spec {
     bool provisioned;            // the store says READY: skip files and host keys
     const char *authorized_keys; // the user's own keys, lines; copied by provision_submit
     const char *gateway_key;     // "ssh-ed25519 AAAA... containarium-gateway"; copied
+    struct box_change change;    // CHANGE
+    char snapshot[64];           // SNAPSHOT_*
+    unsigned snapshots_max;      // SNAPSHOT_CREATE: ERR_FULL when there are so many
 };
 
 struct box_usage {                                   // what a running box uses; zeros where not running
@@ -63,6 +81,12 @@ struct box_entry {
     struct box_usage usage;
 };
 
+struct box_snapshot {
+    char name[64];
+    int64_t created; // unix time
+    uint64_t size;   // bytes that only it holds, as far as the pool can tell
+};
+
 struct box_result {
     uint64_t flight; // the same for all callers of one flight, never used twice; callers of one flight are
                      // told one right after the other
@@ -76,6 +100,8 @@ struct box_result {
     struct box_usage usage; // STATE
     struct box_entry *list; // LIST: valid during the callback only
     size_t list_count;
+    struct box_snapshot *snapshots; // SNAPSHOTS: ditto
+    size_t snapshot_count;
     uint64_t elapsed_ms;
 };
 

@@ -25,6 +25,10 @@ static const char *const event_names[] = {
     [AUDIT_ACCOUNT_DELETED] = "account-deleted",
     [AUDIT_KEY_ADDED] = "key-added",
     [AUDIT_KEY_REMOVED] = "key-removed",
+    [AUDIT_BOX_CHANGED] = "box-changed",
+    [AUDIT_SNAPSHOT_CREATED] = "snapshot-created",
+    [AUDIT_SNAPSHOT_RESTORED] = "snapshot-restored",
+    [AUDIT_SNAPSHOT_DELETED] = "snapshot-deleted",
     [AUDIT_COMMAND] = "command",
 };
 #define EVENT_COUNT (sizeof event_names / sizeof event_names[0])

@@ -25,6 +25,10 @@ enum audit_event {
     AUDIT_ACCOUNT_DELETED,
     AUDIT_KEY_ADDED,
     AUDIT_KEY_REMOVED,
+    AUDIT_BOX_CHANGED, // limits
+    AUDIT_SNAPSHOT_CREATED,
+    AUDIT_SNAPSHOT_RESTORED,
+    AUDIT_SNAPSHOT_DELETED,
     AUDIT_COMMAND, // an administrative verb was run
 };
 const char *audit_event_name(enum audit_event event); // "login", "key-added", ...

@@ -31,6 +31,7 @@ static const char bob_key[] =
 
 struct pending {
     struct event *event;
+    enum box_op op;
     box_done_fn done;
     void *arg;
     struct box_result result;
@@ -43,7 +44,11 @@ static struct {
     enum box_state state;
     uint64_t tickets;
     unsigned ops[BOX_OP_LIST + 1];
-    char keys[4096]; // of the last KEYS or ENSURE
+    char keys[4096];          // of the last KEYS or ENSURE
+    struct box_change change; // of the last CHANGE
+    char snapshot[64];        // of the last SNAPSHOT_*
+    bool kicked_from_box;
+    bool started; // what START and ENSURE say
     struct pending pending[PENDING_MAX];
     size_t pending_count;
     unsigned kicks;
@@ -55,6 +60,9 @@ static void on_pending(evutil_socket_t fd, short what, void *arg)
 {
     struct pending *p = arg;
     struct box_entry entry = {.state = played.state};
+    struct box_snapshot before = {.name = "before", .created = 1700000000, .size = 4200000};
+    p->result.snapshots = &before;
+    p->result.snapshot_count = p->op == BOX_OP_SNAPSHOTS ? 1 : 0;
     (void)fd;
     (void)what;
     snprintf(entry.name, sizeof entry.name, "alice-container");
@@ -73,7 +81,12 @@ uint64_t provision_submit(struct provision *provision, enum box_op op, const str
     struct pending *p = &played.pending[played.pending_count++ % PENDING_MAX];
     played.ops[op]++;
     if (spec != NULL)
-        snprintf(played.keys, sizeof played.keys, "%s", spec->authorized_keys);
+        snprintf(played.keys, sizeof played.keys, "%s",
+                 spec->authorized_keys == NULL ? "" : spec->authorized_keys);
+    if (spec != NULL && op == BOX_OP_CHANGE)
+        played.change = spec->change;
+    if (spec != NULL && spec->snapshot[0] != '\0')
+        snprintf(played.snapshot, sizeof played.snapshot, "%s", spec->snapshot);
     if (op == BOX_OP_ENSURE && progress != NULL)
         progress(arg, "Creating alice-container", 1, 5);
     enum box_state was = played.state;
@@ -81,11 +94,12 @@ uint64_t provision_submit(struct provision *provision, enum box_op op, const str
         played.state = BOX_STATE_RUNNING;
     if (played.answer == ERR_NONE && op == BOX_OP_STOP)
         played.state = BOX_STATE_STOPPED;
-    *p = (struct pending){.done = done, .arg = arg, .ticket = ++played.tickets};
+    *p = (struct pending){.done = done, .arg = arg, .op = op, .ticket = ++played.tickets};
     p->result = (struct box_result){.flight = p->ticket,
                                     .code = played.answer,
                                     .was = was,
                                     .state = played.state,
+                                    .started = played.started && op == BOX_OP_START,
                                     .created = op == BOX_OP_ENSURE && was == BOX_STATE_ABSENT};
     if (played.answer != ERR_NONE)
         (void)fault_set(&p->result.fault, played.answer, "Incus does not answer");
@@ -139,6 +153,15 @@ unsigned gateway_kick(struct gateway_server *g, int64_t account_id, const char *
     (void)reason;
     played.kicks++;
     snprintf(played.kicked, sizeof played.kicked, "%s", fingerprint == NULL ? "all" : fingerprint);
+    return 1;
+}
+
+unsigned gateway_kick_from_box(struct gateway_server *g, int64_t account_id, const char *reason)
+{
+    (void)g;
+    (void)account_id;
+    assert_non_null(strstr(reason, "before"));
+    played.kicked_from_box = true;
     return 1;
 }
 
@@ -371,6 +394,10 @@ static void usage_errors_say_what_to_do(void **state)
         {"create alice --ssh-key k --static 192.0.2.7:99999", "65535"},
         {"create alice --ssh-key k --host-key h", "--static"},
         {"audit --limit many", "--limit"},
+        {"resize", "something is missing: resize USER"},
+        {"snapshot", "snapshot needs a verb"},
+        {"snapshot make alice", "no such verb"},
+        {"snapshot restore", "something is missing"},
         {"audit --event loggin", "Did you mean login?"},
         {"audit --format xml", "jsonl"},
         {"audit --since never", "--since"},
@@ -415,8 +442,11 @@ static void complete_line(const struct command *c, const char *who, char *out, s
 {
     const char *extra = strcmp(c->name, "keys remove") == 0                                      ? " nothing"
                         : strncmp(c->name, "keys ", 5) == 0 && strcmp(c->name, "keys list") != 0 ? " -"
-                        : strcmp(c->name, "autostart") == 0                                      ? " on"
-                                                                                                 : "";
+                        : strncmp(c->name, "snapshot ", 9) == 0 && strcmp(c->name, "snapshot list") != 0
+                            ? " before"
+                        : strcmp(c->name, "resize") == 0    ? " --cpu 1"
+                        : strcmp(c->name, "autostart") == 0 ? " on"
+                                                            : "";
     switch (c->account) {
     case ACCOUNT_NONE:
         snprintf(out, size, "%s", c->name);
@@ -449,6 +479,11 @@ static void roles_are_as_decided(void **state)
         {"restart", ROLE_USER, ROLE_OPERATOR},
         {"freeze", ROLE_USER, ROLE_OPERATOR},
         {"autostart", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"resize", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"snapshot create", ROLE_USER, ROLE_OPERATOR},
+        {"snapshot list", ROLE_USER, ROLE_OPERATOR},
+        {"snapshot restore", ROLE_USER, ROLE_OPERATOR},
+        {"snapshot delete", ROLE_USER, ROLE_OPERATOR},
         {"keys list", ROLE_USER, ROLE_OPERATOR},
         {"keys add", ROLE_USER,
          ROLE_ADMIN}, // a key added to an administrator's account makes an administrator
@@ -785,6 +820,112 @@ static void lists_what_is_known(void **state)
     assert_non_null(strstr(w->client.out, "whole"));
 }
 
+static void row_of(struct world *w, const char *user, struct box_row *row)
+{
+    struct fault f;
+    assert_int_equal(box_get_user(w->control.store, user, row, &f), ERR_NONE);
+}
+
+static void resize_changes_the_row_after_incus(void **state)
+{
+    static const struct {
+        const char *line;
+        int status;
+        const char *says;
+    } wrong[] = {
+        {"resize alice", 2, "--cpu, --memory, --disk"}, {"resize alice --cpu none", 2, "0-3"},
+        {"resize alice --memory 2", 2, "8GiB"},         {"resize alice --memory 1MB", 2, "64MB"},
+        {"resize alice --disk much", 2, "--disk"},      {"resize alice --disk 10GB", 5, "can only grow"},
+        {"resize nobody --cpu 2", 3, "no such user"},   {"resize bob --cpu 2", 3, "no box yet"},
+        {"resize eve --cpu 2", 5, "existing machine"},
+    };
+    struct world *w = *state;
+    struct box_row row;
+    make(w, "alice", alice_key);
+    make(w, "bob --lazy", bob_key);
+    make(w, "eve --static 192.0.2.7", second_key);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int status = do_as(w, &root, wrong[i].line, "");
+        if (status != wrong[i].status || strstr(w->client.err, wrong[i].says) == NULL)
+            fail_msg("%s: status %d, err %s", wrong[i].line, status, w->client.err);
+    }
+    assert_int_equal(played.ops[BOX_OP_CHANGE], 0);
+    assert_int_equal(do_as(w, &root, "resize alice --memory 8GB --disk 50GB", ""), 0);
+    assert_non_null(strstr(w->client.out, "2GB -> 8GB"));
+    assert_string_equal(played.change.cpu, "");
+    assert_int_equal(played.change.memory, 8000000000);
+    row_of(w, "alice", &row);
+    assert_int_equal(row.memory, 8000000000);
+    assert_int_equal(row.disk, 50000000000);
+    assert_string_equal(row.cpu, "2");
+    assert_int_equal(do_as(w, &root, "resize alice --memory 8GB --disk 50GB", ""), 0); // again: no harm
+    assert_int_equal(count_events(w, "box-changed", "alice"), 2);
+    played.answer = ERR_FULL; // as when the box uses more than that
+    assert_int_equal(do_as(w, &root, "resize alice --memory 1GB", ""), 1);
+    assert_non_null(strstr(w->client.err, "Nothing was changed"));
+    row_of(w, "alice", &row);
+    assert_int_equal(row.memory, 8000000000);
+}
+
+static void autostart_is_told_to_incus(void **state)
+{
+    struct world *w = *state;
+    struct box_row row;
+    make(w, "alice", alice_key);
+    assert_int_equal(do_as(w, &root, "autostart alice off", ""), 0);
+    assert_int_equal(played.change.autostart, CHANGE_OFF);
+    row_of(w, "alice", &row);
+    assert_false(row.autostart);
+    played.answer = ERR_UNAVAILABLE;
+    assert_int_equal(do_as(w, &root, "autostart alice on", ""), 1);
+    row_of(w, "alice", &row);
+    assert_false(row.autostart);
+}
+
+// Incus was told at its sleep to leave it asleep, so it is told again at its wake; once, and only if it may.
+static void autostart_comes_back_with_the_wake(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice", alice_key);
+    assert_int_equal(do_as(w, &root, "stop alice", ""), 0);
+    played.started = true;
+    assert_int_equal(do_as(w, &root, "start alice", ""), 0);
+    assert_int_equal(played.ops[BOX_OP_CHANGE], 1);
+    assert_int_equal(played.change.autostart, CHANGE_ON);
+    assert_int_equal(do_as(w, &root, "autostart alice off", ""), 0);
+    assert_int_equal(do_as(w, &root, "stop alice", ""), 0);
+    assert_int_equal(do_as(w, &root, "start alice", ""), 0);
+    assert_int_equal(played.ops[BOX_OP_CHANGE], 2); // autostart's own
+}
+
+static void snapshots_are_named_asked_about_and_recorded(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice", alice_key);
+    struct identity who = account_of(w, "alice");
+    assert_int_equal(do_as(w, &who, "snapshot create before", ""), 0);
+    assert_string_equal(played.snapshot, "before");
+    assert_int_equal(do_as(w, &who, "snapshot create", ""), 0);
+    assert_int_equal(strspn(played.snapshot, "0123456789-"), 15); // the time
+    assert_int_equal(do_as(w, &who, "snapshot create a/b", ""), 2);
+    assert_int_equal(do_as(w, &who, "snapshot create -- -x", ""), 2);
+    assert_int_equal(do_as(w, &who, "snapshot list", ""), 0);
+    assert_non_null(strstr(w->client.out, "before  2023-11-14T22:13:20Z  4.2MB"));
+    assert_int_equal(do_as(w, &who, "snapshot restore nothing --force", ""), 3);
+    assert_int_equal(do_as(w, &who, "snapshot restore before", ""), 2); // nobody to ask
+    w->tty = true;
+    assert_int_equal(do_as(w, &root, "snapshot restore alice before", "n\n"), 1);
+    assert_false(played.kicked_from_box);
+    assert_int_equal(played.ops[BOX_OP_SNAPSHOT_RESTORE], 0);
+    assert_int_equal(do_as(w, &root, "snapshot restore alice before", "y\n"), 0);
+    assert_true(played.kicked_from_box);
+    assert_non_null(strstr(played.keys, "alice@laptop")); // today's keys go into the old disk
+    assert_int_equal(do_as(w, &who, "snapshot delete before", ""), 0);
+    assert_int_equal(count_events(w, "snapshot-created", "alice"), 2);
+    assert_int_equal(count_events(w, "snapshot-restored", "alice"), 1);
+    assert_int_equal(count_events(w, "snapshot-deleted", "alice"), 1);
+}
+
 static void every_json_is_json(void **state)
 {
     static const char *const lines[] = {
@@ -803,6 +944,13 @@ static void every_json_is_json(void **state)
         "stop alice",
         "start alice",
         "freeze alice",
+        "resize alice --cpu 4",
+        "resize alice --cpu none",
+        "snapshot create alice",
+        "snapshot list alice",
+        "snapshot restore alice before --force",
+        "snapshot restore alice nothing --force",
+        "snapshot delete alice before",
         "keys replace alice -",
         "info nobody",
         "start nobody",
@@ -884,6 +1032,10 @@ int main(void)
         WITH_WORLD(delete_that_failed_is_finished_by_another),
         WITH_WORLD(a_client_that_leaves_breaks_nothing),
         WITH_WORLD(lists_what_is_known),
+        WITH_WORLD(resize_changes_the_row_after_incus),
+        WITH_WORLD(autostart_is_told_to_incus),
+        WITH_WORLD(autostart_comes_back_with_the_wake),
+        WITH_WORLD(snapshots_are_named_asked_about_and_recorded),
         WITH_WORLD(every_json_is_json),
         WITH_WORLD(export_is_complete),
     };
