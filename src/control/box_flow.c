@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "control/agent.h"
+#include "control/idle.h"
 #include "control/writer.h"
 
 struct flow {
@@ -299,6 +300,8 @@ static void on_box_done(void *arg, const struct box_result *result)
     keep_result(flow, result);
     enum err e = record(flow, &f);
     tell_autostart(flow);
+    if (result->code == ERR_NONE && flow->row.driver == BOX_DRIVER_INCUS)
+        idle_moved(c, flow->account_id, flow->op, result);
     bool ready = result->code == ERR_NONE && (flow->op == BOX_OP_ENSURE || flow->op == BOX_OP_START) &&
                  flow->row.phase != BOX_READY;
     if (e == ERR_NONE && ready && result->hostkeys[0] != '\0')

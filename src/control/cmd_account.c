@@ -8,6 +8,7 @@
 #include "control/command_run.h"
 #include "control/describe.h"
 #include "control/gateway_link.h"
+#include "control/idle.h"
 #include "control/table.h"
 
 // ---- list
@@ -28,37 +29,13 @@ static const struct box_entry *find_entry(const struct command_run *run, const c
     return NULL;
 }
 
-static enum err take_time(const struct audit_record *record, void *arg, struct fault *f)
-{
-    (void)f;
-    *(time_t *)arg = record->time;
-    return ERR_NONE;
-}
-
-// When the user's last connection ended; 0 if none ever did.
-static time_t last_logout(struct store *s, const char *user)
-{
-    struct audit_query query = {.user = user, .event = audit_event_name(AUDIT_LOGOUT), .limit = 1};
-    time_t when = 0;
-    struct fault f;
-    return audit_each(s, &query, take_time, &when, &f) == ERR_NONE ? when : 0;
-}
-
-static void count_in_box(const struct live_session *session, void *arg)
-{
-    *(unsigned *)arg += strcmp(session->login, session->user) == 0; // not those at the console
-}
-
 // "in use", "3h 5m", "-" when never used.
 static void idle_text(const struct command_run *run, const struct account *account, char *out, size_t size)
 {
-    struct control *c = run->control;
-    time_t since = last_logout(c->store, account->name), now = time(NULL);
-    unsigned in_box = 0;
-    gateway_each_live(c->gateway, account->id, count_in_box, &in_box);
-    if (in_box > 0)
+    time_t since = idle_since(run->control, account->id), now = time(NULL);
+    if (idle_in_use(run->control, account->id))
         snprintf(out, size, "in use");
-    else if (since == 0)
+    else if (since == 0 || account->last_login == 0)
         snprintf(out, size, "-");
     else
         duration_format((uint64_t)(now > since ? now - since : 0) * 1000, out, size);
@@ -78,6 +55,11 @@ static void list_row(struct listing *l, const struct account *account, const str
         if (one != NULL)
             json_object_set_new(one, "sessions",
                                 json_integer(gateway_count_live(l->run->control->gateway, account->id)));
+        if (one != NULL)
+            json_object_set_new(one, "idle_since",
+                                idle_in_use(l->run->control, account->id)
+                                    ? json_null()
+                                    : describe_time(idle_since(l->run->control, account->id)));
         json_array_append_new(l->array, one);
         return;
     }

@@ -22,6 +22,7 @@ struct control {
     struct gateway_server *gateway; // links to connection processes, see control/gateway_link.h
     struct admin_server *admin;     // control.sock, see control/admin_socket.h
     struct box_flows *flows;        // see control/box_flow.h
+    struct idle *idle;              // see control/idle.h
 };
 
 #endif

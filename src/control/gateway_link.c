@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "control/gateway_connection.h"
+#include "control/idle.h"
 #include "control/writer.h"
 
 #define HELLO_SECONDS 10 // from connect to ADMIT or ATTACH
@@ -49,6 +50,8 @@ static void close_session(struct connection *c, const char *reason, const struct
     if (e != ERR_NONE)
         log_event(LOG_LEVEL_ERROR, "session_close_failed", "session=%lld error=%s", (long long)c->session.id,
                   log_quote(f.text));
+    if (!c->console)
+        idle_left(control, c->account.id);
     log_event(LOG_LEVEL_INFO, "closed", "user=%s from=%s session=%lld reason=%s", c->account.name, c->address,
               (long long)c->session.id, log_quote(reason));
 }

@@ -5,6 +5,8 @@
 
 #include "control/control.h"
 
+#define GATEWAY_REATTACH_SECONDS 30 // after our restart, for live connections to come back
+
 struct gateway_server;
 MUST_CHECK enum err gateway_server_new(struct control *c, struct gateway_server **out, struct fault *f);
 void gateway_server_free(struct gateway_server *g);

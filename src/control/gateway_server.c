@@ -12,8 +12,6 @@
 #include "control/gateway_connection.h"
 #include "control/writer.h"
 
-#define REATTACH_SECONDS 30 // after our restart, for live connections to come back
-
 static void on_accept(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
@@ -88,7 +86,7 @@ static void on_reattach_over(evutil_socket_t fd, short what, void *arg)
 
 enum err gateway_server_new(struct control *c, struct gateway_server **out, struct fault *f)
 {
-    struct timeval reattach = {.tv_sec = REATTACH_SECONDS};
+    struct timeval reattach = {.tv_sec = GATEWAY_REATTACH_SECONDS};
     char path[CONFIG_TEXT + 16];
     struct gateway_server *g = calloc(1, sizeof *g);
     *out = NULL;

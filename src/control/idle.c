@@ -1,0 +1,278 @@
+// Owns one timer a box. A timer that comes too early looks and waits on; one that finds somebody in the box
+// does nothing, because their end sets it anew.
+#include "control/idle.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "base/log.h"
+#include "control/box_flow.h"
+#include "control/gateway_link.h"
+#include "policy/idle.h"
+
+#define RETRY_SECONDS 60 // after a sleep that failed: Incus down, say
+// Sessions that were live when we went down have that long to come back; before that nobody seems to be in.
+#define START_SECONDS (GATEWAY_REATTACH_SECONDS + 5)
+
+struct sleeper {
+    LIST_ENTRY(sleeper) entry;
+    struct control *control;
+    int64_t account_id;
+    enum idle_state state;
+    time_t since;
+    bool moving; // a sleep was asked for and is not done
+    struct event *timer;
+};
+
+struct idle {
+    struct control *control;
+    time_t earliest;
+    LIST_HEAD(, sleeper) sleepers;
+};
+
+static struct sleeper *find(const struct idle *idle, int64_t account_id)
+{
+    struct sleeper *s;
+    LIST_FOREACH(s, &idle->sleepers, entry)
+    {
+        if (s->account_id == account_id)
+            return s;
+    }
+    return NULL;
+}
+
+static void forget(struct sleeper *s)
+{
+    LIST_REMOVE(s, entry);
+    event_free(s->timer);
+    free(s);
+}
+
+static void count_one(const struct live_session *session, void *arg)
+{
+    *(unsigned *)arg += strcmp(session->login, session->user) == 0; // not those at the console
+}
+
+bool idle_in_use(struct control *c, int64_t account_id)
+{
+    unsigned count = 0;
+    gateway_each_live(c->gateway, account_id, count_one, &count);
+    return count > 0;
+}
+
+static void set_timer(struct sleeper *s, time_t at)
+{
+    time_t now = time(NULL), earliest = s->control->idle->earliest;
+    if (at < earliest)
+        at = earliest;
+    struct timeval wait = {.tv_sec = at > now ? at - now : 0};
+    if (event_add(s->timer, &wait) != 0)
+        log_event(LOG_LEVEL_ERROR, "out_of_memory", "where=idle"); // its next use tries again
+}
+
+static struct idle_rules rules_of(const struct control *c)
+{
+    return (struct idle_rules){.freeze_ms = c->config->box_idle_freeze, .stop_ms = c->config->box_idle_stop};
+}
+
+// From now on the timer stands for the next step, whatever it was set to before.
+static void plan(struct sleeper *s)
+{
+    const struct idle_rules rules = rules_of(s->control);
+    const struct idle_facts facts = {.state = s->state, .since = s->since};
+    time_t now = time(NULL), next = 0;
+    if (idle_decide(&rules, &facts, now, &next) != IDLE_NOTHING)
+        next = now; // from the loop, not from under somebody's feet
+    event_del(s->timer);
+    if (next != 0)
+        set_timer(s, next);
+}
+
+static void on_slept(void *arg, const struct box_row *row, const struct box_result *result)
+{
+    const struct control *c = arg;
+    struct sleeper *s = row == NULL || c->idle == NULL ? NULL : find(c->idle, row->account_id);
+    if (s == NULL)
+        return;
+    s->moving = false;
+    if (result->code == ERR_NONE) {
+        plan(s); // idle_moved() has noted the state; a timer that came meanwhile did nothing
+    } else if (result->code == ERR_CONFLICT && result->state == BOX_STATE_STOPPED) {
+        s->state = IDLE_STOPPED; // from within, by its user
+        plan(s);
+    } else if (result->code == ERR_NOTFOUND) {
+        forget(s);
+    } else {
+        set_timer(s, time(NULL) + RETRY_SECONDS);
+    }
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct sleeper *s = arg;
+    struct control *c = s->control;
+    const struct idle_rules rules = rules_of(c);
+    const struct idle_facts facts = {
+        .state = s->state, .in_use = s->moving || idle_in_use(c, s->account_id), .since = s->since};
+    time_t now = time(NULL), next = 0;
+    (void)fd;
+    (void)what;
+    switch (idle_decide(&rules, &facts, now, &next)) {
+    case IDLE_NOTHING:
+        if (next != 0)
+            set_timer(s, next);
+        return;
+    case IDLE_FREEZE:
+        s->moving = true;
+        (void)box_flow_submit(c, BOX_OP_FREEZE, s->account_id, "idle", NULL, on_slept, c);
+        return;
+    case IDLE_STOP:
+        s->moving = true;
+        (void)box_flow_submit(c, BOX_OP_STOP, s->account_id, "idle", NULL, on_slept, c);
+        return;
+    }
+}
+
+static struct sleeper *sleeper_new(struct idle *idle, int64_t account_id)
+{
+    struct sleeper *s = calloc(1, sizeof *s);
+    if (s != NULL)
+        s->timer = evtimer_new(idle->control->base, on_timer, s);
+    if (s == NULL || s->timer == NULL) {
+        log_event(LOG_LEVEL_ERROR, "out_of_memory", "where=idle");
+        free(s);
+        return NULL;
+    }
+    s->control = idle->control;
+    s->account_id = account_id;
+    LIST_INSERT_HEAD(&idle->sleepers, s, entry);
+    return s;
+}
+
+void idle_left(struct control *c, int64_t account_id)
+{
+    struct sleeper *s = c->idle == NULL ? NULL : find(c->idle, account_id);
+    if (s == NULL)
+        return;
+    s->since = time(NULL);
+    plan(s);
+}
+
+// True if the operation leaves the box in a state that we know; then *state is it.
+static bool state_after(enum box_op op, enum idle_state *state)
+{
+    switch (op) {
+    case BOX_OP_ENSURE:
+    case BOX_OP_START:
+    case BOX_OP_RESTART:
+        *state = IDLE_AWAKE;
+        return true;
+    case BOX_OP_STOP:
+        *state = IDLE_STOPPED;
+        return true;
+    case BOX_OP_FREEZE:
+        *state = IDLE_FROZEN;
+        return true;
+    case BOX_OP_STATE:
+    case BOX_OP_SNAPSHOTS:
+    case BOX_OP_DELETE:
+    case BOX_OP_KEYS:
+    case BOX_OP_CHANGE:
+    case BOX_OP_SNAPSHOT_CREATE:
+    case BOX_OP_SNAPSHOT_RESTORE:
+    case BOX_OP_SNAPSHOT_DELETE:
+    case BOX_OP_LIST:
+        return false;
+    }
+    return false;
+}
+
+void idle_moved(struct control *c, int64_t account_id, enum box_op op, const struct box_result *result)
+{
+    struct sleeper *s = c->idle == NULL ? NULL : find(c->idle, account_id);
+    enum idle_state state;
+    if (c->idle == NULL)
+        return;
+    if (op == BOX_OP_DELETE) {
+        if (s != NULL)
+            forget(s);
+        return;
+    }
+    if (op == BOX_OP_SNAPSHOT_RESTORE) // up again, or as it was: see box_change.c
+        state = result->state == BOX_STATE_RUNNING ? IDLE_AWAKE : IDLE_STOPPED;
+    else if (!state_after(op, &state))
+        return;
+    if (s == NULL && (s = sleeper_new(c->idle, account_id)) == NULL)
+        return;
+    s->state = state;
+    if (state == IDLE_AWAKE) // whoever wanted it awake is about to use it
+        s->since = time(NULL);
+    plan(s);
+}
+
+time_t idle_since(const struct control *c, int64_t account_id)
+{
+    const struct sleeper *s = c->idle == NULL ? NULL : find(c->idle, account_id);
+    return s == NULL ? 0 : s->since;
+}
+
+// ---- the start
+
+static enum err take_box(const struct box_row *row, void *arg, struct fault *f)
+{
+    struct idle *idle = arg;
+    struct account account;
+    if (row->driver != BOX_DRIVER_INCUS || row->phase != BOX_READY)
+        return ERR_NONE;
+    struct sleeper *s = sleeper_new(idle, row->account_id);
+    if (s == NULL)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    enum err e = account_get_id(idle->control->store, row->account_id, &account, f);
+    if (e == ERR_NONE) // it may sleep already: then its next step finds that out
+        s->since = account.last_login > row->created ? account.last_login : row->created;
+    return e;
+}
+
+static enum err take_last(int64_t account_id, time_t last, void *arg, struct fault *f)
+{
+    struct sleeper *s = find(arg, account_id);
+    (void)f;
+    if (s != NULL && last > s->since)
+        s->since = last;
+    return ERR_NONE;
+}
+
+struct idle *idle_new(struct control *c)
+{
+    struct fault f;
+    struct sleeper *s;
+    struct idle *idle = calloc(1, sizeof *idle);
+    if (idle == NULL)
+        return NULL;
+    idle->control = c;
+    LIST_INIT(&idle->sleepers);
+    c->idle = idle;
+    unsigned live = 0;
+    enum err e = session_count_live(c->store, 0, &live, &f);
+    if (e != ERR_NONE || live > 0)
+        idle->earliest = time(NULL) + START_SECONDS;
+    if (e == ERR_NONE)
+        e = box_each(c->store, take_box, idle, &f);
+    if (e == ERR_NONE)
+        e = session_each_last(c->store, take_last, idle, &f);
+    if (e != ERR_NONE)
+        log_event(LOG_LEVEL_ERROR, "idle_not_known", "error=%s", log_quote(f.text));
+    LIST_FOREACH(s, &idle->sleepers, entry) plan(s);
+    return idle;
+}
+
+void idle_free(struct idle *idle)
+{
+    if (idle == NULL)
+        return;
+    while (!LIST_EMPTY(&idle->sleepers))
+        forget(LIST_FIRST(&idle->sleepers));
+    idle->control->idle = NULL;
+    free(idle);
+}
