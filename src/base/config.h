@@ -36,6 +36,7 @@ struct config {
 
     // [control]
     char state_dir[CONFIG_TEXT];    // the SQLite store lives here
+    char backup_dir[CONFIG_TEXT];   // delete --backup writes here
     char run_dir[CONFIG_TEXT];      // control.sock and gateway.sock
     char gateway_user[CONFIG_TEXT]; // the only user that may speak on gateway.sock
     char admin_group[CONFIG_TEXT];  // members may use control.sock (root always may)

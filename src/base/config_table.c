@@ -57,6 +57,8 @@ static const struct config_option options[] = {
 
     {"control", "state_dir", CONFIG_PATH, AT(state_dir), "/var/lib/containarium", 0, 0, NULL, false,
      "Folder of the database with accounts, keys, boxes and the audit trail."},
+    {"control", "backup_dir", CONFIG_PATH, AT(backup_dir), "/var/lib/containarium/backups", 0, 0, NULL, true,
+     "Folder for what delete --backup writes and restore reads."},
     {"control", "run_dir", CONFIG_PATH, AT(run_dir), "/run/containarium", 0, 0, NULL, false,
      "Folder of the sockets control.sock and gateway.sock."},
     {"control", "gateway_user", CONFIG_NAME, AT(gateway_user), "containarium-gateway", 0, 0, NULL, false,

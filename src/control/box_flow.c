@@ -2,9 +2,11 @@
 // between the deed and the word.
 #include "control/box_flow.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/units.h"
@@ -19,7 +21,8 @@ struct flow {
     enum box_op op;
     int64_t account_id;
     char actor[64];
-    struct box_wish wish;
+    struct box_wish wish; // its file is the flow's own until it is submitted
+    char *account;
     struct box_row row;
     bool have_row;
     struct box_result result; // its snapshots are the flow's own, its list is left out
@@ -53,6 +56,9 @@ static void flow_free(struct flow *flow)
     if (flow->fail_event != NULL)
         event_free(flow->fail_event);
     free(flow->result.snapshots);
+    free(flow->account);
+    if (flow->wish.file > 0)
+        close(flow->wish.file);
     free(flow);
 }
 
@@ -137,6 +143,8 @@ static void spec_of_row(const struct box_row *row, struct box_spec *spec)
 static void spec_of_wish(const struct flow *flow, struct box_spec *spec)
 {
     spec->change = flow->wish.change;
+    spec->file = flow->wish.file;
+    spec->account = flow->account;
     spec->snapshots_max = (unsigned)flow->control->config->box_max_snapshots;
     snprintf(spec->snapshot, sizeof spec->snapshot, "%s", flow->wish.snapshot);
 }
@@ -155,7 +163,7 @@ static enum err record_one(struct flow *flow, enum audit_event event, const char
         .user = flow->row.user,
         .actor = flow->actor,
         .box = flow->row.name,
-        .target = flow->wish.snapshot,
+        .target = flow->wish.snapshot[0] != '\0' ? flow->wish.snapshot : flow->wish.target,
         .duration_ms = flow->result.elapsed_ms,
         .reason = reason,
     };
@@ -203,13 +211,24 @@ static enum err record_deed(struct flow *flow, struct fault *f)
         return record_one(flow, AUDIT_SNAPSHOT_RESTORED, "", f);
     case BOX_OP_SNAPSHOT_DELETE:
         return record_one(flow, AUDIT_SNAPSHOT_DELETED, "", f);
+    case BOX_OP_EXPORT:
+        return record_one(flow, AUDIT_BOX_EXPORTED, flow->result.fingerprint, f);
     case BOX_OP_STATE:
     case BOX_OP_SNAPSHOTS:
     case BOX_OP_KEYS:
     case BOX_OP_LIST:
+    case BOX_OP_IMPORT:
+    case BOX_OP_IMAGES:
+    case BOX_OP_IMAGE_USE:
+    case BOX_OP_IMAGE_DELETE:
         return ERR_NONE;
     }
     return ERR_NONE;
+}
+
+static bool wakes(enum box_op op)
+{
+    return op == BOX_OP_ENSURE || op == BOX_OP_START || op == BOX_OP_RESTART;
 }
 
 static bool is_look(enum box_op op)
@@ -316,6 +335,9 @@ static void on_box_done(void *arg, const struct box_result *result)
         flow->have_row = false;
         e = ERR_NONE;
     }
+    if (e == ERR_NONE && flow->have_row && flow->row.phase == BOX_DELETING &&
+        wakes(flow->op)) // while it woke
+        e = fault_set(&f, ERR_CONFLICT, "%s is being deleted", flow->row.name);
     if (e != ERR_NONE && flow->result.code == ERR_NONE) {
         flow->result.code = e;
         flow->result.fault = f;
@@ -383,11 +405,10 @@ static void start(struct flow *flow)
         return;
     }
     flow->have_row = true;
-    bool making = flow->op == BOX_OP_ENSURE || flow->op == BOX_OP_START || flow->op == BOX_OP_RESTART;
     if (flow->row.phase == BOX_DELETING && flow->op != BOX_OP_DELETE && !is_look(flow->op)) {
         fault_set(&f, ERR_CONFLICT, "%s is being deleted", flow->row.name);
         fail(flow, ERR_CONFLICT, &f);
-    } else if (making && flow->op != BOX_OP_ENSURE && flow->row.phase == BOX_ABSENT) {
+    } else if (wakes(flow->op) && flow->op != BOX_OP_ENSURE && flow->row.phase == BOX_ABSENT) {
         fault_set(&f, ERR_NOTFOUND, "%s has not been made yet: it is made at the first login",
                   flow->row.name);
         fail(flow, ERR_NOTFOUND, &f);
@@ -397,6 +418,18 @@ static void start(struct flow *flow)
         begin(flow, BOX_DELETING);
     } else {
         submit(flow);
+    }
+}
+
+static void take_wish(struct flow *flow, const struct box_wish *wish)
+{
+    flow->wish = *wish;
+    flow->wish.account = NULL;
+    flow->account = wish->account == NULL ? NULL : strdup(wish->account);
+    flow->wish.file = wish->file > 0 ? fcntl(wish->file, F_DUPFD_CLOEXEC, 3) : 0;
+    if (flow->wish.file < 0 || (wish->account != NULL && flow->account == NULL)) {
+        log_event(LOG_LEVEL_ERROR, "out_of_memory", "where=box_flow");
+        abort(); // as in box_flow_submit_wish
     }
 }
 
@@ -424,7 +457,7 @@ uint64_t box_flow_submit_wish(struct control *c, enum box_op op, const struct bo
     flow->op = op;
     flow->account_id = account_id;
     if (wish != NULL)
-        flow->wish = *wish;
+        take_wish(flow, wish);
     snprintf(flow->actor, sizeof flow->actor, "%s", actor);
     flow->progress = progress;
     flow->done = done;

@@ -33,6 +33,7 @@ struct cli {
     bool failed;     // something on our side went wrong: the status is not 0
     struct saving saves[SAVES_MAX];
     size_t save_count;
+    char *made; // a file made for the control plane to write, or NULL
 };
 
 static void complain(const char *what, const char *which)
@@ -148,6 +149,64 @@ static void save_file(struct cli *c, const char *data, size_t length)
     }
 }
 
+// ---- descriptors: what is too large to be carried in frames
+
+// Made anew: a backup does not overwrite another file.
+static int open_passed(struct cli *c, char how, const char *path)
+{
+    if (!is_own_argument(c, path)) {
+        errno = EPERM;
+        return -1;
+    }
+    if (how == 'r')
+        return open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        c->made = strdup(path);
+    return fd;
+}
+
+static void pass_file(struct cli *c, const char *data, size_t length)
+{
+    const char *path = data + 1;
+    char answer[] = {FRAME_FILE, 'O'};
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {.space = ""};
+    if (length < 2)
+        return;
+    int fd = open_passed(c, data[0], path);
+    if (fd < 0) {
+        char text[FRAME_PAYLOAD_MAX];
+        int n = snprintf(text, sizeof text, "Ecannot %s %.4000s: %s", data[0] == 'r' ? "read" : "make", path,
+                         strerror(errno));
+        (void)send_frame(c, FRAME_FILE, text, (size_t)n);
+        return;
+    }
+    struct iovec part = {.iov_base = answer, .iov_len = sizeof answer};
+    struct msghdr m = {.msg_iov = &part,
+                       .msg_iovlen = 1,
+                       .msg_control = control.space,
+                       .msg_controllen = sizeof control.space};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&m);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(head), &fd, sizeof fd);
+    while (sendmsg(c->fd, &m, MSG_NOSIGNAL) < 0 && errno == EINTR)
+        ;
+    close(fd);
+}
+
+// What was made for a command that then failed before it wrote anything.
+static void remove_if_empty(const char *path)
+{
+    struct stat st;
+    if (path != NULL && lstat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0)
+        unlink(path);
+}
+
 // ---- the conversation
 
 static bool send_run(struct cli *c)
@@ -209,6 +268,9 @@ static int take_frame(struct cli *c, char *frame, size_t length)
     case FRAME_SAVE:
         save_file(c, frame + 1, length - 1);
         return -1;
+    case FRAME_PASS:
+        pass_file(c, frame + 1, length - 1);
+        return -1;
     case FRAME_EXIT:
         return atoi(frame + 1);
     default:
@@ -255,6 +317,9 @@ static int converse(struct cli *c)
         }
         free(c->saves[i].path);
     }
+    if (status != 0)
+        remove_if_empty(c->made);
+    free(c->made);
     return status == 0 && c->failed ? 1 : status;
 }
 

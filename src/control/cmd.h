@@ -8,6 +8,7 @@ void cmd_create(struct command_run *run);
 void cmd_list(struct command_run *run);
 void cmd_info(struct command_run *run);
 void cmd_delete(struct command_run *run);
+void cmd_restore(struct command_run *run);
 void cmd_start(struct command_run *run);
 void cmd_stop(struct command_run *run);
 void cmd_restart(struct command_run *run);

@@ -1,4 +1,4 @@
-// list, info, delete: what is known of users and their boxes, and the end of one.
+// list, info: what is known of users and their boxes.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -269,78 +269,5 @@ void cmd_info(struct command_run *run)
         info_show(run, 0);
     } else {
         verb_box(run, BOX_OP_STATE, on_first_look);
-    }
-}
-
-// ---- delete
-
-static void on_deleted(struct command_run *run)
-{
-    (void)gateway_kick(run->control->gateway, run->account.id, NULL, "this account was deleted");
-    if (run->json)
-        verb_result(run, json_pack("{s:s, s:s}", "deleted", run->user, "box", run->row.name));
-    else
-        verb_out(run, "Deleted %s%s%s.\n", run->user, run->row.name[0] == '\0' ? "" : " and ", run->row.name);
-    verb_done(run);
-}
-
-static void forget_account(struct command_run *run)
-{
-    struct fault f;
-    struct audit_record record = {.event = AUDIT_ACCOUNT_DELETED, .box = run->row.name};
-    enum err e = account_delete(run->control->store, run->account.id, &f);
-    if (e != ERR_NONE && e != ERR_NOTFOUND) {
-        verb_fail(run, &f);
-        return;
-    }
-    if (verb_audit(run, &record))
-        verb_commit(run, on_deleted);
-}
-
-static void on_box_gone(struct command_run *run)
-{
-    if (run->result.code == ERR_NONE) {
-        forget_account(run);
-        return;
-    }
-    struct fault f = run->result.fault;
-    f.code = run->result.code;
-    (void)fault_prefix(&f, "the box of %s could not be deleted", run->user);
-    verb_hint(run, "Nobody can log in to it any more; run the same command again to finish.");
-    verb_fail(run, &f);
-}
-
-static void delete_it(struct command_run *run)
-{
-    struct fault f;
-    struct box_row row;
-    (void)gateway_kick(run->control->gateway, run->account.id, NULL, "this account is being deleted");
-    enum err e = box_get(run->control->store, run->account.id, &row, &f);
-    if (e == ERR_NONE) {
-        run->row = row;
-        verb_box(run, BOX_OP_DELETE, on_box_gone);
-    } else if (e == ERR_NOTFOUND) {
-        forget_account(run);
-    } else {
-        verb_fail(run, &f);
-    }
-}
-
-void cmd_delete(struct command_run *run)
-{
-    char question[160];
-    if (verb_flag(run, "backup")) {
-        verb_failf(run, ERR_INVALID,
-                   "--backup is not there yet, and nothing was deleted; to keep the data, copy it out "
-                   "first, then delete without --backup");
-    } else if (run->account.id == run->who.account_id) {
-        verb_failf(run, ERR_CONFLICT,
-                   "this is the account you are logged in with; another administrator can delete it");
-    } else if (verb_flag(run, "force")) {
-        delete_it(run);
-    } else {
-        snprintf(question, sizeof question, "Delete %s, the box %s-container and everything in it?",
-                 run->user, run->user);
-        verb_confirm(run, question, delete_it);
     }
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/box_flow.h"
 #include "control/writer.h"
@@ -319,6 +320,32 @@ void verb_list(struct command_run *run, verb_next_fn next)
     run->list_ticket = provision_submit(run->control->provision, BOX_OP_LIST, NULL, NULL, on_list, run);
 }
 
+static void on_provision(void *arg, const struct box_result *result)
+{
+    struct command_run *run = arg;
+    run->list_ticket = 0;
+    run->result = *result;
+    run->result.images = NULL;
+    run->result.account = NULL;
+    free(run->images);
+    free(run->metadata);
+    run->image_count = 0;
+    run->images = result->image_count == 0 ? NULL : calloc(result->image_count, sizeof *run->images);
+    if (run->images != NULL) {
+        memcpy(run->images, result->images, result->image_count * sizeof *run->images);
+        run->image_count = result->image_count;
+    }
+    run->metadata = result->account == NULL ? NULL : strdup(result->account);
+    verb_go_on(run);
+}
+
+void verb_provision(struct command_run *run, enum box_op op, const struct box_spec *spec, verb_next_fn next)
+{
+    verb_wait_for(run, RUN_WAITS_INSIDE, next);
+    run->list_ticket =
+        provision_submit(run->control->provision, op, spec, on_box_progress, on_provision, run);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct command_run *run = arg;
@@ -427,5 +454,9 @@ void command_free(struct command_run *run)
     free(run->input);
     free(run->entries);
     free(run->snapshots);
+    free(run->images);
+    free(run->metadata);
+    if (run->file > 0)
+        close(run->file);
     free(run);
 }

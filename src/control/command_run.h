@@ -50,7 +50,9 @@ struct command_run {
     verb_next_fn confirmed; // after verb_confirm's question
     char *input;            // what was read last, NUL-terminated
     size_t input_length;
-    bool input_ended; // stdin can be read once
+    bool input_ended;      // stdin can be read once
+    bool wants_descriptor; // of a file on the caller's side
+    int file;              // after verb_pass; 0 = none
     uint64_t flow_ticket, list_ticket;
     struct event *timer;
     struct box_row row; // after verb_box
@@ -60,7 +62,10 @@ struct command_run {
     size_t entry_count;
     struct box_snapshot *snapshots; // after verb_box with SNAPSHOTS, oldest first
     size_t snapshot_count;
-    void *state; // the handler's own; freed with state_free
+    struct box_image *images; // after verb_provision with IMAGES, newest first
+    size_t image_count;
+    char *metadata; // after IMPORT: the account, as text
+    void *state;    // the handler's own; freed with state_free
     void (*state_free)(void *state);
 };
 
@@ -103,8 +108,13 @@ bool verb_own_box(struct command_run *run);
 bool verb_box_failed(struct command_run *run);
 // What Incus knows of all boxes: run->entries, or run->result.code.
 void verb_list(struct command_run *run, verb_next_fn next);
+// An operation that concerns no box: run->result, run->images, run->metadata.
+void verb_provision(struct command_run *run, enum box_op op, const struct box_spec *spec, verb_next_fn next);
 // `source` is "-" for stdin or a file on the caller's side; run->input has the bytes.
 void verb_read(struct command_run *run, const char *source, verb_next_fn next);
+// Opens a file on the caller's side for run->file: a regular one, made anew if it is to be written. Nothing
+// of it goes through this process's memory. For callers on this host; others are told so.
+void verb_pass(struct command_run *run, const char *path, bool write, verb_next_fn next);
 // Asks on the terminal; anything but "y" or "yes" ends the run. Without a terminal: a usage error naming
 // --force.
 void verb_confirm(struct command_run *run, const char *question, verb_next_fn next);

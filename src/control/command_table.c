@@ -25,7 +25,12 @@ static const struct command_option create_options[] = {
 
 static const struct command_option delete_options[] = {
     {"force", NULL, false, "do not ask"},
-    {"backup", NULL, false, "not yet"},
+    {"backup", "[=FILE]", false, "keep the box in a file first: on this host, or in [control] backup_dir"},
+    END,
+};
+
+static const struct command_option restore_options[] = {
+    {"role", "user|operator|admin", false, "what the account may do at the console; user unless said"},
     END,
 };
 
@@ -81,8 +86,18 @@ static const struct command table[] = {
      "Show one box: state, limits, use, keys, sessions", NULL, "info alice", cmd_info},
     {"delete", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER", 1, 1, delete_options,
      "Delete a user, their box and all its data",
-     "Live sessions end, keys and box go; the audit trail stays.", "delete alice\ndelete alice --force",
+     "Live sessions end, keys and box go; the audit trail stays. With --backup the box is stopped and "
+     "written to a file "
+     "first, with its account and keys; if that fails, nothing is deleted. A file on this host is not "
+     "overwritten.",
+     "delete alice\ndelete alice --force\ndelete alice --backup\ndelete alice --backup=/srv/alice.backup",
      cmd_delete},
+    {"restore", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "FILE", 1, 1, restore_options,
+     "Bring a user and their box back from a backup",
+     "FILE is what `delete --backup` wrote: a name in [control] backup_dir, or a file on this host. Files, "
+     "keys, host keys "
+     "and limits are those of the backup; the role is \"user\" unless --role says otherwise.",
+     "restore alice-20261124T220000Z.backup\nrestore /srv/alice.backup", cmd_restore},
     {"start", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL, "Start a box, or wake it",
      NULL, "start alice", cmd_start},
     {"stop", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL, "Shut a box down",

@@ -169,6 +169,7 @@ static bool state_after(enum box_op op, enum idle_state *state)
         *state = IDLE_AWAKE;
         return true;
     case BOX_OP_STOP:
+    case BOX_OP_EXPORT:
         *state = IDLE_STOPPED;
         return true;
     case BOX_OP_FREEZE:
@@ -183,6 +184,10 @@ static bool state_after(enum box_op op, enum idle_state *state)
     case BOX_OP_SNAPSHOT_RESTORE:
     case BOX_OP_SNAPSHOT_DELETE:
     case BOX_OP_LIST:
+    case BOX_OP_IMPORT:
+    case BOX_OP_IMAGES:
+    case BOX_OP_IMAGE_USE:
+    case BOX_OP_IMAGE_DELETE:
         return false;
     }
     return false;

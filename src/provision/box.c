@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "provision/box_change.h"
+#include "provision/box_export.h"
 #include "provision/box_files.h"
 #include "provision/box_make.h"
 #include "provision/sshd.h"
@@ -142,6 +143,13 @@ static enum err restart(struct box_run *r)
     return e == ERR_NONE ? run_repeat(r, box_make_ensure) : e;
 }
 
+// Stopped first: a disk that is being written to makes no backup one would want to depend on.
+static enum err export_box(struct box_run *r)
+{
+    enum err e = run_repeat(r, stop_once);
+    return e == ERR_NONE ? box_export(r) : e;
+}
+
 // ---- driver `static`: a machine that exists
 
 static enum err static_box(struct box_run *r)
@@ -184,6 +192,13 @@ static enum err static_box(struct box_run *r)
     case BOX_OP_SNAPSHOT_DELETE:
         verb = "snapshotted";
         break;
+    case BOX_OP_EXPORT:
+        verb = "backed up";
+        break;
+    case BOX_OP_IMPORT:
+    case BOX_OP_IMAGES:
+    case BOX_OP_IMAGE_USE:
+    case BOX_OP_IMAGE_DELETE:
     case BOX_OP_LIST:
         break;
     }
@@ -227,6 +242,16 @@ static enum err perform(struct box_run *r)
         return run_repeat(r, box_snapshot_restore);
     case BOX_OP_SNAPSHOT_DELETE:
         return run_repeat(r, box_snapshot_delete);
+    case BOX_OP_EXPORT:
+        return export_box(r);
+    case BOX_OP_IMPORT:
+        return box_import(r);
+    case BOX_OP_IMAGES:
+        return box_image_list(r);
+    case BOX_OP_IMAGE_USE:
+        return box_image_use(r);
+    case BOX_OP_IMAGE_DELETE:
+        return box_image_delete(r);
     }
     return run_fail(r, ERR_INVALID, "unknown operation %d", (int)r->w->op);
 }
@@ -240,7 +265,7 @@ static uint64_t deadline_of(const struct box_work *w)
                  w->op == BOX_OP_SNAPSHOT_RESTORE;
     if (wakes && (w->spec.provisioned || w->wake_ms > ms))
         ms = w->wake_ms;
-    if (w->op == BOX_OP_STOP || w->op == BOX_OP_RESTART)
+    if (w->op == BOX_OP_STOP || w->op == BOX_OP_RESTART || w->op == BOX_OP_EXPORT)
         ms += 2 * SHUTDOWN_MS;
     return monotonic_ms() + ms;
 }

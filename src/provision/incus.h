@@ -60,6 +60,27 @@ MUST_CHECK enum err incus_snapshot_restore(struct incus *i, const char *name, co
 MUST_CHECK enum err incus_snapshot_delete(struct incus *i, const char *name, const char *snapshot,
                                           struct fault *f);
 
+// incus_image.c. A fingerprint is the SHA-256 of the image's file, in hex.
+#define INCUS_FINGERPRINT_SIZE 65
+// *list is malloc'd, newest first; NULL if there are none.
+MUST_CHECK enum err incus_images(struct incus *i, struct box_image **list, size_t *count, struct fault *f);
+MUST_CHECK enum err incus_image_delete(struct incus *i, const char *fingerprint, struct fault *f);
+// What incus_publish was given; malloc'd. ERR_NOTFOUND if the image was made by something else.
+MUST_CHECK enum err incus_image_account(struct incus *i, const char *fingerprint, char **account,
+                                        struct fault *f);
+// The alias stands for this image from now on.
+MUST_CHECK enum err incus_image_alias(struct incus *i, const char *alias, const char *fingerprint,
+                                      struct fault *f);
+// Makes an image of a stopped box, with `account` in its properties. Takes as long as it takes.
+MUST_CHECK enum err incus_publish(struct incus *i, const char *name, const char *account, char *fingerprint,
+                                  struct fault *f);
+// Through a file, from its start, with nothing of it in memory. Checked against the fingerprint.
+MUST_CHECK enum err incus_image_save(struct incus *i, const char *fingerprint, int file, uint64_t *length,
+                                     struct fault *f);
+// *existed tells that Incus had it already.
+MUST_CHECK enum err incus_image_load(struct incus *i, int file, uint64_t length, char *fingerprint,
+                                     bool *existed, struct fault *f);
+
 // *data is malloc'd and NUL-terminated; `file` may be NULL. ERR_NOTFOUND if there is no such file.
 MUST_CHECK enum err incus_file_get(struct incus *i, const char *name, const char *path, char **data,
                                    size_t *length, struct http_file *file, struct fault *f);

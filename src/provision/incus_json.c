@@ -9,6 +9,8 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/units.h"
+
 static const char *const state_names[] = {
     [BOX_STATE_UNKNOWN] = "Unknown", [BOX_STATE_ABSENT] = "-",        [BOX_STATE_STOPPED] = "Stopped",
     [BOX_STATE_FROZEN] = "Frozen",   [BOX_STATE_RUNNING] = "Running", [BOX_STATE_ERROR] = "Error",
@@ -304,6 +306,87 @@ enum err incus_read_snapshots(const char *data, size_t length, struct box_snapsh
     return e;
 }
 
+#define ACCOUNT_PROPERTY "containarium.account"
+#define BOX_PROPERTY "containarium.box"
+
+static void read_image(const json_t *image, struct box_image *out)
+{
+    const json_t *properties = json_object_get(image, "properties");
+    const json_t *alias = json_array_get(json_object_get(image, "aliases"), 0);
+    snprintf(out->alias, sizeof out->alias, "%.127s", text_of(alias, "name"));
+    snprintf(out->fingerprint, sizeof out->fingerprint, "%.64s", text_of(image, "fingerprint"));
+    snprintf(out->description, sizeof out->description, "%.127s", text_of(properties, "description"));
+    snprintf(out->box, sizeof out->box, "%.63s", text_of(properties, BOX_PROPERTY));
+    out->size = number_of(image, "size");
+    out->created = read_time(text_of(image, "uploaded_at"));
+}
+
+static int newer_first(const void *a, const void *b)
+{
+    const struct box_image *one = a, *two = b;
+    if (one->created != two->created)
+        return one->created > two->created ? -1 : 1;
+    return strcmp(one->fingerprint, two->fingerprint);
+}
+
+enum err incus_read_images(const char *data, size_t length, struct box_image **list, size_t *count,
+                           struct fault *f)
+{
+    *list = NULL;
+    *count = 0;
+    json_t *root = load(data, length, f);
+    if (root == NULL)
+        return ERR_PROTOCOL;
+    enum err e = ERR_NONE;
+    const json_t *images = json_object_get(root, "metadata");
+    size_t n = json_array_size(images);
+    if (!json_is_array(images))
+        e = fault_set(f, ERR_PROTOCOL, "Incus gave no list of images");
+    else if (n > 0 && (*list = calloc(n, sizeof **list)) == NULL)
+        e = fault_set(f, ERR_MEMORY, "out of memory");
+    for (size_t k = 0; *list != NULL && k < n; k++)
+        read_image(json_array_get(images, k), &(*list)[k]);
+    if (*list != NULL) {
+        *count = n;
+        qsort(*list, n, sizeof **list, newer_first);
+    }
+    json_decref(root);
+    return e;
+}
+
+enum err incus_read_image_account(const char *data, size_t length, char **account, struct fault *f)
+{
+    *account = NULL;
+    json_t *root = load(data, length, f);
+    if (root == NULL)
+        return ERR_PROTOCOL;
+    enum err e = ERR_NONE;
+    const json_t *properties = json_object_get(json_object_get(root, "metadata"), "properties");
+    const char *text = text_of(properties, ACCOUNT_PROPERTY);
+    if (text[0] == '\0')
+        e = fault_set(f, ERR_NOTFOUND, "there is no account in this image");
+    else if ((*account = strdup(text)) == NULL)
+        e = fault_set(f, ERR_MEMORY, "out of memory");
+    json_decref(root);
+    return e;
+}
+
+enum err incus_read_fingerprint(const char *data, size_t length, char *fingerprint, struct fault *f)
+{
+    json_t *root = load(data, length, f);
+    if (root == NULL)
+        return ERR_PROTOCOL;
+    enum err e = ERR_NONE;
+    const json_t *made = json_object_get(json_object_get(root, "metadata"), "metadata");
+    const char *text = text_of(made, "fingerprint");
+    if (strlen(text) != 64 || strspn(text, "0123456789abcdef") != 64)
+        e = fault_set(f, ERR_PROTOCOL, "Incus made an image and gave no fingerprint of it");
+    else
+        memcpy(fingerprint, text, INCUS_FINGERPRINT_SIZE);
+    json_decref(root);
+    return e;
+}
+
 static json_t *settings_config(const struct incus_settings *s)
 {
     char memory[32];
@@ -338,9 +421,11 @@ static char *dump(json_t *root)
 
 char *incus_write_create(const struct incus_settings *s, const struct config *c)
 {
+    bool exact = strlen(s->image) == 64 && strspn(s->image, "0123456789abcdef") == 64;
     return dump(json_pack("{s:s, s:s, s:[s], s:{s:s, s:s}, s:o, s:o}", "name", s->name, "type", "container",
-                          "profiles", c->incus_profile, "source", "type", "image", "alias", s->image,
-                          "config", settings_config(s), "devices", settings_devices(s, c)));
+                          "profiles", c->incus_profile, "source", "type", "image",
+                          exact ? "fingerprint" : "alias", s->image, "config", settings_config(s), "devices",
+                          settings_devices(s, c)));
 }
 
 char *incus_write_correct(const struct incus_settings *s, const struct config *c)
@@ -380,4 +465,18 @@ char *incus_write_snapshot(const char *snapshot)
 char *incus_write_restore(const char *snapshot)
 {
     return dump(json_pack("{s:s, s:b}", "restore", snapshot, "stateful", false));
+}
+
+char *incus_write_alias(const char *alias, const char *fingerprint)
+{
+    return dump(json_pack("{s:s, s:s, s:s}", "name", alias, "target", fingerprint, "description", ""));
+}
+
+char *incus_write_publish(const char *box, const char *account, time_t expires)
+{
+    char when[32];
+    return dump(json_pack("{s:{s:s, s:s}, s:b, s:s, s:s, s:{s:s, s:s, s:s}}", "source", "type", "instance",
+                          "name", box, "public", false, "compression_algorithm", "zstd", "expires_at",
+                          when_format(expires, when, sizeof when), "properties", "description",
+                          "backup of a box", BOX_PROPERTY, box, ACCOUNT_PROPERTY, account));
 }

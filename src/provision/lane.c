@@ -28,6 +28,10 @@ static bool upsets(enum box_op later, enum box_op op)
     case BOX_OP_STATE:
     case BOX_OP_LIST:
     case BOX_OP_SNAPSHOTS:
+    case BOX_OP_IMAGES:
+    case BOX_OP_IMPORT:
+    case BOX_OP_IMAGE_USE:
+    case BOX_OP_IMAGE_DELETE:
         return false;
     case BOX_OP_KEYS:
         return op == BOX_OP_KEYS;
@@ -37,6 +41,7 @@ static bool upsets(enum box_op later, enum box_op op)
     case BOX_OP_SNAPSHOT_DELETE:
         return op == BOX_OP_SNAPSHOT_CREATE || op == BOX_OP_SNAPSHOT_DELETE;
     case BOX_OP_SNAPSHOT_RESTORE:
+    case BOX_OP_EXPORT:
     case BOX_OP_ENSURE:
     case BOX_OP_START:
     case BOX_OP_STOP:
@@ -59,16 +64,22 @@ static bool same_change(const struct box_change *a, const struct box_change *b)
            a->autostart == b->autostart && a->force == b->force;
 }
 
+// Whoever comes second to what changes something by name, or has a file of their own, has it done for
+// themselves: they are told that it was done before, or get their own copy.
+static bool never_shared(enum box_op op)
+{
+    return op == BOX_OP_SNAPSHOT_CREATE || op == BOX_OP_SNAPSHOT_RESTORE || op == BOX_OP_SNAPSHOT_DELETE ||
+           op == BOX_OP_EXPORT || op == BOX_OP_IMPORT || op == BOX_OP_IMAGE_USE || op == BOX_OP_IMAGE_DELETE;
+}
+
 static bool same(const struct box_work *has, enum box_op op, const struct box_spec *spec)
 {
-    if (has->op != op)
+    if (has->op != op || never_shared(op))
         return false;
     if (op == BOX_OP_KEYS)
         return same_text(has->spec.authorized_keys, spec->authorized_keys);
     if (op == BOX_OP_CHANGE)
         return same_change(&has->spec.change, &spec->change);
-    if (op == BOX_OP_SNAPSHOT_CREATE || op == BOX_OP_SNAPSHOT_RESTORE || op == BOX_OP_SNAPSHOT_DELETE)
-        return false; // who comes second is told that it was done, not that they did it
     // One that had to be made tells its host keys; one that had not does not.
     return op != BOX_OP_ENSURE || has->spec.provisioned == spec->provisioned;
 }

@@ -27,7 +27,13 @@ enum box_op {
     BOX_OP_SNAPSHOT_CREATE,
     BOX_OP_SNAPSHOT_RESTORE, // disk as it was; limits, keys and running state as they are now
     BOX_OP_SNAPSHOT_DELETE,
-    BOX_OP_LIST, // every box of the project; spec is NULL. result.list is set
+    BOX_OP_EXPORT, // stopped, and written to spec.file with spec.account in it; stays stopped
+    // These concern no box:
+    BOX_OP_IMPORT,       // spec.file becomes an image: result.fingerprint, result.account
+    BOX_OP_IMAGES,       // look only; result.images is set
+    BOX_OP_IMAGE_USE,    // spec.image, an alias, stands for spec.fingerprint from now on
+    BOX_OP_IMAGE_DELETE, // spec.fingerprint; absent: fine
+    BOX_OP_LIST,         // every box of the project; spec is NULL. result.list is set
 };
 
 enum box_state {
@@ -65,6 +71,9 @@ struct box_spec {
     const char *gateway_key;     // "ssh-ed25519 AAAA... containarium-gateway"; copied
     struct box_change change;    // CHANGE
     char snapshot[64];           // SNAPSHOT_*
+    int file;                    // EXPORT, IMPORT: a regular file, dup'ed by provision_submit; 0 = none
+    const char *account;         // EXPORT: kept with the box, see result.account; copied
+    char fingerprint[65];        // IMAGE_USE, IMAGE_DELETE
     unsigned snapshots_max;      // SNAPSHOT_CREATE: ERR_FULL when there are so many
 };
 
@@ -87,6 +96,15 @@ struct box_snapshot {
     uint64_t size;   // bytes that only it holds, as far as the pool can tell
 };
 
+struct box_image {
+    char alias[128]; // "" = none
+    char fingerprint[65];
+    char description[128];
+    char box[64]; // of whose backup it is; "" = an image to make boxes of
+    uint64_t size;
+    int64_t created; // unix time
+};
+
 struct box_result {
     uint64_t flight; // the same for all callers of one flight, never used twice; callers of one flight are
                      // told one right after the other
@@ -102,6 +120,11 @@ struct box_result {
     size_t list_count;
     struct box_snapshot *snapshots; // SNAPSHOTS: ditto
     size_t snapshot_count;
+    struct box_image *images; // IMAGES: ditto
+    size_t image_count;
+    char *account;        // IMPORT: what EXPORT was given; ditto
+    char fingerprint[65]; // EXPORT: SHA-256 of the file; IMPORT: of the image
+    uint64_t length;      // EXPORT: bytes of the file
     uint64_t elapsed_ms;
 };
 

@@ -26,6 +26,7 @@ static const char *const event_names[] = {
     [AUDIT_KEY_ADDED] = "key-added",
     [AUDIT_KEY_REMOVED] = "key-removed",
     [AUDIT_BOX_CHANGED] = "box-changed",
+    [AUDIT_BOX_EXPORTED] = "box-exported",
     [AUDIT_SNAPSHOT_CREATED] = "snapshot-created",
     [AUDIT_SNAPSHOT_RESTORED] = "snapshot-restored",
     [AUDIT_SNAPSHOT_DELETED] = "snapshot-deleted",

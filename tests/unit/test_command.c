@@ -1,6 +1,7 @@
 // The command table: parsing, suggestions, every verb against every role, and what the verbs do to the store.
 // Incus and the gateway are played by the functions below; the store, the writer and the box flows are the
 // real ones.
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -48,7 +50,8 @@ static struct {
     struct box_change change; // of the last CHANGE
     char snapshot[64];        // of the last SNAPSHOT_*
     bool kicked_from_box;
-    bool started; // what START and ENSURE say
+    char account[4096]; // as EXPORT was given it, for IMPORT
+    bool started;       // what START and ENSURE say
     struct pending pending[PENDING_MAX];
     size_t pending_count;
     unsigned kicks;
@@ -105,6 +108,16 @@ uint64_t provision_submit(struct provision *provision, enum box_op op, const str
         (void)fault_set(&p->result.fault, played.answer, "Incus does not answer");
     if (op == BOX_OP_ENSURE)
         snprintf(p->result.hostkeys, sizeof p->result.hostkeys, "ssh-ed25519 AAAABOX\n");
+    if (op == BOX_OP_EXPORT) {
+        assert_int_equal(write(spec->file, "half", 4), 4);
+        snprintf(played.account, sizeof played.account, "%s", spec->account);
+        snprintf(p->result.fingerprint, sizeof p->result.fingerprint, "%064d", 7);
+        p->result.length = 4;
+    }
+    if (op == BOX_OP_IMPORT) {
+        p->result.account = played.account;
+        snprintf(p->result.fingerprint, sizeof p->result.fingerprint, "%064d", 7);
+    }
     p->event = event_new(played.base, -1, 0, on_pending, p);
     event_active(p->event, EV_TIMEOUT, 0);
     return p->ticket;
@@ -168,7 +181,7 @@ unsigned gateway_kick_from_box(struct gateway_server *g, int64_t account_id, con
 // ---- a client
 
 struct client {
-    char out[65536], err[65536], read[512], saved[65536];
+    char out[65536], err[65536], read[512], saved[65536], passed[512];
     bool wants;
     int status; // -1: not yet
 };
@@ -201,6 +214,12 @@ static void to_save(void *arg, const char *path, const char *data, size_t length
     snprintf(c->saved, sizeof c->saved, "%s:%.*s", path, (int)length, data);
 }
 
+static void to_pass(void *arg, const char *path, bool write)
+{
+    struct client *c = arg;
+    snprintf(c->passed, sizeof c->passed, "%c%s", write ? 'w' : 'r', path);
+}
+
 static bool to_congested(void *arg)
 {
     (void)arg;
@@ -214,7 +233,8 @@ static void to_exit(void *arg, int status)
     c->status = status;
 }
 
-static const struct command_sink sink = {to_out, to_err, to_want, to_read, to_save, to_congested, to_exit};
+static const struct command_sink sink = {to_out,  to_err,  to_want,      to_read,
+                                         to_save, to_pass, to_congested, to_exit};
 
 struct world {
     struct control control;
@@ -263,12 +283,28 @@ static void turn(struct world *w)
         event_base_loop(w->control.base, EVLOOP_NONBLOCK);
 }
 
+// As the command line would: a file made anew to write, or the one that is there to read.
+static void pass_a_file(struct world *w)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", w->folder, w->client.passed + 1);
+    int fd = w->client.passed[0] == 'w' ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)
+                                        : open(path, O_RDONLY | O_CLOEXEC);
+    w->client.passed[0] = '\0';
+    if (fd < 0)
+        command_file_failed(w->run, "cannot make the file: File exists");
+    else
+        command_descriptor(w->run, fd);
+}
+
 // Runs one to its end; `input` answers stdin and files alike.
 static int do_as(struct world *w, const struct identity *who, const char *line, const char *input)
 {
     begin(w, who, line);
     for (int i = 0; i < 200 && w->client.status < 0; i++) {
         bool wants = w->client.wants, reads = w->client.read[0] != '\0';
+        if (w->client.passed[0] != '\0')
+            pass_a_file(w);
         w->client.wants = false;
         w->client.read[0] = '\0';
         if (wants) {
@@ -300,6 +336,7 @@ static int set_up(void **state)
     assert_non_null(mkdtemp(w->folder));
     snprintf(path, sizeof path, "%s/db", w->folder);
     snprintf(w->config.host_key_dir, sizeof w->config.host_key_dir, "%s", w->folder);
+    snprintf(w->config.backup_dir, sizeof w->config.backup_dir, "%s/backups", w->folder);
     snprintf(w->config.public_host, sizeof w->config.public_host, "gw.example.org");
     w->control.config = &w->config;
     w->control.base = played.base = event_base_new();
@@ -449,7 +486,7 @@ static void complete_line(const struct command *c, const char *who, char *out, s
                                                             : "";
     switch (c->account) {
     case ACCOUNT_NONE:
-        snprintf(out, size, "%s", c->name);
+        snprintf(out, size, "%s%s", c->name, strcmp(c->name, "restore") == 0 ? " nothing" : "");
         return;
     case ACCOUNT_OPTION:
         snprintf(out, size, "%s --user %s", c->name, who);
@@ -474,6 +511,7 @@ static void roles_are_as_decided(void **state)
         {"list", ROLE_OPERATOR, ROLE_OPERATOR},
         {"info", ROLE_USER, ROLE_OPERATOR},
         {"delete", ROLE_ADMIN, ROLE_ADMIN},
+        {"restore", ROLE_ADMIN, ROLE_ADMIN},
         {"start", ROLE_USER, ROLE_OPERATOR},
         {"stop", ROLE_USER, ROLE_OPERATOR},
         {"restart", ROLE_USER, ROLE_OPERATOR},
@@ -725,7 +763,7 @@ static void delete_asks_first(void **state)
     w->tty = true;
     assert_int_equal(do_as(w, &root, "delete alice", "n\n"), 1);
     assert_int_equal(do_as(w, &root, "delete alice", "yellow\n"), 1);
-    assert_int_equal(do_as(w, &root, "delete alice --backup", "y\n"), 2);
+    assert_int_equal(do_as(w, &root, "delete alice --backup", "n\n"), 1);
     assert_int_equal(played.ops[BOX_OP_DELETE], 0);
     assert_int_equal(do_as(w, &root, "delete alice", "y\n"), 0);
     assert_int_equal(played.ops[BOX_OP_DELETE], 1);
@@ -926,6 +964,92 @@ static void snapshots_are_named_asked_about_and_recorded(void **state)
     assert_int_equal(count_events(w, "snapshot-deleted", "alice"), 1);
 }
 
+static size_t size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (size_t)st.st_size : 9999;
+}
+
+static void delete_with_backup_deletes_nothing_without_one(void **state)
+{
+    struct world *w = *state;
+    char path[128];
+    make(w, "alice --memory 4GB --role operator", alice_key);
+    make(w, "bob --lazy", bob_key);
+    assert_int_equal(do_as(w, &root, "delete bob --force --backup", ""), 3); // nothing to back up
+    assert_int_equal(do_as(w, &root, "delete alice --force --backup=", ""), 2);
+    played.answer = ERR_FULL;
+    assert_int_equal(do_as(w, &root, "delete alice --force --backup=a.backup", ""), 1);
+    assert_non_null(strstr(w->client.err, "Nothing was deleted"));
+    snprintf(path, sizeof path, "%s/a.backup", w->folder);
+    assert_int_equal(size_of(path), 0); // what was half written is no backup
+    assert_int_equal(do_as(w, &root, "delete alice --force --backup", ""), 1);
+    snprintf(path, sizeof path, "rmdir %s/backups", w->folder);
+    assert_int_equal(system(path), 0); // nothing left in it
+    assert_int_equal(played.ops[BOX_OP_DELETE], 0);
+    played.answer = ERR_NONE;
+    assert_int_equal(do_as(w, &root, "delete alice --force --backup=a.backup", ""), 2); // not overwritten
+    assert_int_equal(played.ops[BOX_OP_DELETE], 0);
+    struct identity boss;
+    make(w, "boss --lazy --role admin", second_key);
+    boss = account_of(w, "boss");
+    assert_int_equal(do_as(w, &boss, "delete alice --force --backup=b.backup", ""), 2); // no file of ours
+    assert_int_equal(do_as(w, &boss, "delete alice --force --backup", ""), 0);
+    assert_int_equal(played.ops[BOX_OP_DELETE], 1);
+    assert_non_null(strstr(w->client.out, "ssh ctl@GATEWAY restore alice-"));
+    assert_int_equal(count_events(w, "box-exported", "alice"), 1);
+}
+
+static void restore_brings_all_of_it_back(void **state)
+{
+    struct world *w = *state;
+    struct box_row row;
+    make(w, "alice --memory 4GB --cpu 0-1 --role operator --no-autostart", alice_key);
+    assert_int_equal(do_as(w, &root, "keys add alice -", second_key), 0);
+    assert_int_equal(do_as(w, &root, "delete alice --force --backup=a.backup", ""), 0);
+    assert_int_equal(do_as(w, &root, "info alice", ""), 3);
+    assert_int_equal(do_as(w, &root, "restore b.backup", ""), 2); // no such file
+    make(w, "bob --lazy", second_key);
+    assert_int_equal(do_as(w, &root, "restore a.backup", ""), 5); // a key of hers is bob's now
+    assert_non_null(strstr(w->client.err, "bob"));
+    assert_int_equal(played.ops[BOX_OP_IMAGE_DELETE], 1);
+    assert_int_equal(do_as(w, &root, "info alice", ""), 3);
+    assert_int_equal(do_as(w, &root, "delete bob --force", ""), 0);
+    assert_int_equal(do_as(w, &root, "restore a.backup", ""), 0);
+    assert_non_null(strstr(w->client.err, "was operator and is user now"));
+    row_of(w, "alice", &row);
+    assert_int_equal(row.phase, BOX_READY);
+    assert_int_equal(row.memory, 4000000000);
+    assert_string_equal(row.cpu, "0-1");
+    assert_false(row.autostart);
+    assert_string_equal(row.image, "containarium-box"); // not the one it came through
+    assert_int_equal(played.ops[BOX_OP_IMAGE_DELETE], 2);
+    assert_int_equal(do_as(w, &root, "keys list alice", ""), 0);
+    assert_non_null(strstr(w->client.out, "alice@laptop"));
+    assert_non_null(strstr(w->client.out, "alice@phone"));
+    assert_int_equal(do_as(w, &root, "restore a.backup", ""), 5); // she is there
+    assert_int_equal(do_as(w, &root, "delete alice --force", ""), 0);
+    static const char *const damaged[] = {
+        "",
+        "{}",
+        "[]",
+        "{\"version\":2}",
+        "{\"version\":1,\"user\":\"root\",\"role\":\"user\",\"keys\":\"\",\"image\":\"i\",\"cpu\":\"1\","
+        "\"hostkeys\":\"\",\"memory\":1,\"disk\":1}",
+        "{\"version\":1,\"user\":\"eve\",\"role\":\"user\",\"keys\":\"\",\"image\":\"i\",\"cpu\":\"x\","
+        "\"hostkeys\":\"\",\"memory\":1,\"disk\":1}",
+        "{\"version\":1,\"user\":\"eve\",\"role\":\"user\",\"keys\":\"rubbish\",\"image\":\"i\",\"cpu\":"
+        "\"1\","
+        "\"hostkeys\":\"\",\"memory\":1,\"disk\":1}",
+    };
+    for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
+        snprintf(played.account, sizeof played.account, "%s", damaged[i]);
+        assert_int_equal(do_as(w, &root, "restore a.backup", ""), 2);
+    }
+    assert_int_equal(do_as(w, &root, "list", ""), 0);
+    assert_non_null(strstr(w->client.err, "No users yet"));
+}
+
 static void every_json_is_json(void **state)
 {
     static const char *const lines[] = {
@@ -955,7 +1079,8 @@ static void every_json_is_json(void **state)
         "info nobody",
         "start nobody",
         "help",
-        "delete alice --force",
+        "restore nothing",
+        "delete alice --force --backup",
         "audit --user nobody",
         "export alice",
     };
@@ -1036,6 +1161,8 @@ int main(void)
         WITH_WORLD(autostart_is_told_to_incus),
         WITH_WORLD(autostart_comes_back_with_the_wake),
         WITH_WORLD(snapshots_are_named_asked_about_and_recorded),
+        WITH_WORLD(delete_with_backup_deletes_nothing_without_one),
+        WITH_WORLD(restore_brings_all_of_it_back),
         WITH_WORLD(every_json_is_json),
         WITH_WORLD(export_is_complete),
     };
