@@ -198,11 +198,12 @@ fi
 copy_to_project() {
     local here there
     here=$(fingerprint_of "$image" default) there=$(fingerprint_of "$image" "$project")
-    [[ $here != "$there" ]] || return 0
-    [[ -z $there ]] || incus image alias delete --project "$project" "local:$image"
-    if ! incus image info --project "$project" "local:$here" >/dev/null 2>&1; then
+    if incus image info --project "$project" "local:$here" >/dev/null 2>&1; then
+        [[ -z $there ]] || return 0 # it is there; should another be in use, somebody chose it: containarium image use
+    else
         logged "$log" "the message above is Incus' own" incus image copy --quiet "local:$here" local: --project default \
             --target-project "$project"
+        [[ -z $there ]] || incus image alias delete --project "$project" "local:$image"
     fi
     here=$(incus image list local: --project default -f csv -c lF | awk -F, -v a="$image" '$1 == a { print $2 }')
     logged "$log" "the message above is Incus' own" incus image alias create --project "$project" "local:$image" "$here"

@@ -218,6 +218,7 @@ static enum err record_deed(struct flow *flow, struct fault *f)
     case BOX_OP_KEYS:
     case BOX_OP_LIST:
     case BOX_OP_IMPORT:
+    case BOX_OP_HEALTH:
     case BOX_OP_IMAGES:
     case BOX_OP_IMAGE_USE:
     case BOX_OP_IMAGE_DELETE:

@@ -141,6 +141,11 @@ void verb_done(struct command_run *run)
     finish(run, 0);
 }
 
+void verb_end(struct command_run *run, int status)
+{
+    finish(run, status);
+}
+
 void verb_hint(struct command_run *run, const char *format, ...)
 {
     va_list ap;
@@ -335,6 +340,11 @@ static void on_provision(void *arg, const struct box_result *result)
         memcpy(run->images, result->images, result->image_count * sizeof *run->images);
         run->image_count = result->image_count;
     }
+    run->result.health = NULL;
+    free(run->health);
+    run->health = result->health == NULL ? NULL : malloc(sizeof *run->health);
+    if (run->health != NULL)
+        *run->health = *result->health;
     run->metadata = result->account == NULL ? NULL : strdup(result->account);
     verb_go_on(run);
 }
@@ -456,6 +466,7 @@ void command_free(struct command_run *run)
     free(run->snapshots);
     free(run->images);
     free(run->metadata);
+    free(run->health);
     if (run->file > 0)
         close(run->file);
     free(run);

@@ -64,8 +64,9 @@ struct command_run {
     size_t snapshot_count;
     struct box_image *images; // after verb_provision with IMAGES, newest first
     size_t image_count;
-    char *metadata; // after IMPORT: the account, as text
-    void *state;    // the handler's own; freed with state_free
+    char *metadata;            // after IMPORT: the account, as text
+    struct box_health *health; // after HEALTH; NULL when Incus was not reached
+    void *state;               // the handler's own; freed with state_free
     void (*state_free)(void *state);
 };
 
@@ -90,6 +91,7 @@ void verb_save(struct command_run *run, const char *path, const char *data, size
 const char *verb_program(const struct command_run *run);
 
 void verb_done(struct command_run *run);
+void verb_end(struct command_run *run, int status); // of a verb that has said itself what is wrong
 // What to do about the failure that follows; printed below it.
 void verb_hint(struct command_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
 void verb_fail(struct command_run *run, const struct fault *f);

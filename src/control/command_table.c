@@ -159,6 +159,18 @@ static const struct command table[] = {
      cmd_audit},
     {"audit verify", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
      "Check that the audit trail is whole", NULL, "audit verify", cmd_audit_verify},
+    {"image list", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
+     "List the images boxes can be made of", "They are built on the gateway, by packaging/image.sh.",
+     "image list", cmd_image_list},
+    {"image use", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "NAME|FINGERPRINT", 1, 1, NULL,
+     "Make new boxes of another image", "Boxes that are there stay what they are.",
+     "image use containarium-next", cmd_image_use},
+    {"doctor", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
+     "Check what logins need, and say how to mend what is wrong",
+     "Incus with its project, network, image and pool; clock, disk, permissions, host keys; and whether the "
+     "gateway "
+     "answers. Exit status 1 when a check fails; warnings alone do not.",
+     "doctor\ndoctor --json", cmd_doctor},
     {"config show", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
      "Print the configuration in force", NULL, "config show", cmd_config_show},
     {"whoami", ROLE_USER, ROLE_USER, ACCOUNT_NONE, false, "", 0, 0, NULL, "Say who you are here", NULL,

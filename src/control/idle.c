@@ -185,6 +185,7 @@ static bool state_after(enum box_op op, enum idle_state *state)
     case BOX_OP_SNAPSHOT_DELETE:
     case BOX_OP_LIST:
     case BOX_OP_IMPORT:
+    case BOX_OP_HEALTH:
     case BOX_OP_IMAGES:
     case BOX_OP_IMAGE_USE:
     case BOX_OP_IMAGE_DELETE:

@@ -3,6 +3,8 @@
 // repairs whatever a crash of ours or of Incus left behind.
 #include "provision/box.h"
 
+#include <stdlib.h>
+
 #include "base/log.h"
 #include "base/units.h"
 #include "provision/box_change.h"
@@ -137,6 +139,19 @@ static enum err list_once(struct box_run *r)
     return incus_list(r->i, &r->w->result.list, &r->w->result.list_count, &r->fault);
 }
 
+static enum err health_once(struct box_run *r)
+{
+    struct box_health *health = calloc(1, sizeof *health);
+    if (health == NULL)
+        return run_fail(r, ERR_MEMORY, "out of memory");
+    enum err e = incus_health(r->i, health, &r->fault);
+    if (e == ERR_NONE)
+        r->w->result.health = health;
+    else
+        free(health);
+    return e;
+}
+
 static enum err restart(struct box_run *r)
 {
     enum err e = run_repeat(r, stop_once);
@@ -196,6 +211,7 @@ static enum err static_box(struct box_run *r)
         verb = "backed up";
         break;
     case BOX_OP_IMPORT:
+    case BOX_OP_HEALTH:
     case BOX_OP_IMAGES:
     case BOX_OP_IMAGE_USE:
     case BOX_OP_IMAGE_DELETE:
@@ -246,6 +262,8 @@ static enum err perform(struct box_run *r)
         return export_box(r);
     case BOX_OP_IMPORT:
         return box_import(r);
+    case BOX_OP_HEALTH:
+        return health_once(r);
     case BOX_OP_IMAGES:
         return box_image_list(r);
     case BOX_OP_IMAGE_USE:

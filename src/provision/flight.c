@@ -144,6 +144,7 @@ static void flight_free(struct flight *flight)
     free(flight->work.result.snapshots);
     free(flight->work.result.images);
     free(flight->work.result.account);
+    free(flight->work.result.health);
     if (flight->work.spec.file > 0)
         close(flight->work.spec.file);
     free(flight->account);
@@ -207,7 +208,8 @@ static void run_job(struct job *job, void *worker)
 
 static bool is_look(enum box_op op)
 {
-    return op == BOX_OP_STATE || op == BOX_OP_LIST || op == BOX_OP_SNAPSHOTS || op == BOX_OP_IMAGES;
+    return op == BOX_OP_STATE || op == BOX_OP_LIST || op == BOX_OP_SNAPSHOTS || op == BOX_OP_IMAGES ||
+           op == BOX_OP_HEALTH;
 }
 
 // Out of its lane, so that nobody joins it any more and the next of that box gets its turn.

@@ -81,6 +81,9 @@ MUST_CHECK enum err incus_image_save(struct incus *i, const char *fingerprint, i
 MUST_CHECK enum err incus_image_load(struct incus *i, int file, uint64_t length, char *fingerprint,
                                      bool *existed, struct fault *f);
 
+// incus_health.c. An error: Incus was not reached, or does not let us in.
+MUST_CHECK enum err incus_health(struct incus *i, struct box_health *h, struct fault *f);
+
 // *data is malloc'd and NUL-terminated; `file` may be NULL. ERR_NOTFOUND if there is no such file.
 MUST_CHECK enum err incus_file_get(struct incus *i, const char *name, const char *path, char **data,
                                    size_t *length, struct http_file *file, struct fault *f);

@@ -1,15 +1,12 @@
 // Owns the shape of Incus' JSON. Refuses what it does not understand; never trusts a length or a type.
-#include "provision/incus_json.h"
-
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
 
-#include "base/units.h"
+#include "provision/incus_json_part.h"
 
 static const char *const state_names[] = {
     [BOX_STATE_UNKNOWN] = "Unknown", [BOX_STATE_ABSENT] = "-",        [BOX_STATE_STOPPED] = "Stopped",
@@ -92,20 +89,20 @@ enum err incus_error(long code, const char *text)
     }
 }
 
-static const char *text_of(const json_t *object, const char *key)
+const char *incus_text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text != NULL ? text : "";
 }
 
 // Negative numbers and other types are 0.
-static uint64_t number_of(const json_t *object, const char *key)
+uint64_t incus_number_of(const json_t *object, const char *key)
 {
     json_int_t n = json_integer_value(json_object_get(object, key));
     return n > 0 ? (uint64_t)n : 0;
 }
 
-static json_t *load(const char *data, size_t length, struct fault *f)
+json_t *incus_load(const char *data, size_t length, struct fault *f)
 {
     json_error_t error;
     json_t *root = data == NULL ? NULL : json_loadb(data, length, JSON_REJECT_DUPLICATES, &error);
@@ -123,16 +120,16 @@ static json_t *load(const char *data, size_t length, struct fault *f)
 enum err incus_read_envelope(const char *data, size_t length, struct incus_envelope *out, struct fault *f)
 {
     *out = (struct incus_envelope){.async = false};
-    json_t *root = load(data, length, f);
+    json_t *root = incus_load(data, length, f);
     if (root == NULL)
         return ERR_PROTOCOL;
     enum err e = ERR_NONE;
-    const char *type = text_of(root, "type"), *operation = text_of(root, "operation");
+    const char *type = incus_text_of(root, "type"), *operation = incus_text_of(root, "operation");
     if (strcmp(type, "error") == 0) {
-        out->error_code = (long)number_of(root, "error_code");
+        out->error_code = (long)incus_number_of(root, "error_code");
         if (out->error_code == 0)
             out->error_code = 500;
-        snprintf(out->error, sizeof out->error, "%.399s", text_of(root, "error"));
+        snprintf(out->error, sizeof out->error, "%.399s", incus_text_of(root, "error"));
     } else if (strcmp(type, "async") == 0) {
         out->async = true;
         if (strncmp(operation, "/1.0/operations/", 16) != 0 || strlen(operation) >= sizeof out->operation ||
@@ -149,17 +146,18 @@ enum err incus_read_envelope(const char *data, size_t length, struct incus_envel
 
 enum err incus_read_operation(const char *data, size_t length, struct fault *f)
 {
-    json_t *root = load(data, length, f);
+    json_t *root = incus_load(data, length, f);
     if (root == NULL)
         return ERR_PROTOCOL;
     enum err e = ERR_NONE;
     const json_t *metadata = json_object_get(root, "metadata");
-    const char *words = text_of(metadata, "err");
+    const char *words = incus_text_of(metadata, "err");
     uint64_t status =
-        number_of(metadata, "status_code");            // 103 running, 200 success, 400 failure, 401 cancelled
-    if (strcmp(text_of(root, "type"), "error") == 0) { // Incus 6.0: the failure of the operation stands here
-        words = text_of(root, "error");
-        e = fault_set(f, incus_error((long)number_of(root, "error_code"), words), "%s", words);
+        incus_number_of(metadata, "status_code"); // 103 running, 200 success, 400 failure, 401 cancelled
+    if (strcmp(incus_text_of(root, "type"), "error") ==
+        0) { // Incus 6.0: the failure of the operation stands here
+        words = incus_text_of(root, "error");
+        e = fault_set(f, incus_error((long)incus_number_of(root, "error_code"), words), "%s", words);
     } else if (status == 200) {
         e = ERR_NONE;
     } else if (status >= 100 && status < 200) {
@@ -177,28 +175,28 @@ enum err incus_read_operation(const char *data, size_t length, struct fault *f)
 enum err incus_read_instance(const char *data, size_t length, struct incus_instance *out, struct fault *f)
 {
     *out = (struct incus_instance){.state = BOX_STATE_UNKNOWN};
-    json_t *root = load(data, length, f);
+    json_t *root = incus_load(data, length, f);
     if (root == NULL)
         return ERR_PROTOCOL;
     enum err e = ERR_NONE;
     const json_t *box = json_object_get(root, "metadata");
-    const char *status = text_of(box, "status");
+    const char *status = incus_text_of(box, "status");
     if (status[0] == '\0') {
         e = fault_set(f, ERR_PROTOCOL, "Incus gave no status of the box");
         goto out;
     }
     out->state = incus_state(status);
-    const char *used = text_of(box, "last_used_at");
+    const char *used = incus_text_of(box, "last_used_at");
     out->ever_started = strncmp(used, "1970-", 5) != 0 && strncmp(used, "0001-", 5) != 0;
     const json_t *nic = json_object_get(json_object_get(box, "devices"), "eth0");
-    snprintf(out->address, sizeof out->address, "%.63s", text_of(nic, "ipv4.address"));
+    snprintf(out->address, sizeof out->address, "%.63s", incus_text_of(nic, "ipv4.address"));
 out:
     json_decref(root);
     return e;
 }
 
 // "2026-11-23T21:24:12.351286865Z", as unix time; 0 for anything else and for Go's zero time.
-static int64_t read_time(const char *text)
+int64_t incus_time_of(const char *text)
 {
     struct tm tm = {.tm_sec = 0};
     const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
@@ -209,33 +207,33 @@ static int64_t read_time(const char *text)
 
 static void read_entry(const json_t *box, struct box_entry *out)
 {
-    *out = (struct box_entry){.state = incus_state(text_of(box, "status"))};
-    snprintf(out->name, sizeof out->name, "%.63s", text_of(box, "name"));
+    *out = (struct box_entry){.state = incus_state(incus_text_of(box, "status"))};
+    snprintf(out->name, sizeof out->name, "%.63s", incus_text_of(box, "name"));
     const json_t *state = json_object_get(box, "state");
     const json_t *root = json_object_get(json_object_get(state, "disk"), "root");
-    out->usage.disk = number_of(root, "usage");
-    out->usage.disk_limit = number_of(root, "total");
+    out->usage.disk = incus_number_of(root, "usage");
+    out->usage.disk_limit = incus_number_of(root, "total");
     if (out->state != BOX_STATE_RUNNING && out->state != BOX_STATE_FROZEN)
         return;
     const json_t *memory = json_object_get(state, "memory");
-    out->usage.memory = number_of(memory, "usage");
-    out->usage.memory_limit = number_of(memory, "total");
-    out->usage.cpu_ns = number_of(json_object_get(state, "cpu"), "usage");
-    out->usage.processes = (unsigned)number_of(state, "processes");
-    out->usage.started_at = read_time(text_of(state, "started_at"));
+    out->usage.memory = incus_number_of(memory, "usage");
+    out->usage.memory_limit = incus_number_of(memory, "total");
+    out->usage.cpu_ns = incus_number_of(json_object_get(state, "cpu"), "usage");
+    out->usage.processes = (unsigned)incus_number_of(state, "processes");
+    out->usage.started_at = incus_time_of(incus_text_of(state, "started_at"));
     if (out->usage.started_at == 0)
-        out->usage.started_at = read_time(text_of(box, "last_used_at"));
+        out->usage.started_at = incus_time_of(incus_text_of(box, "last_used_at"));
 }
 
 enum err incus_read_usage(const char *data, size_t length, struct box_entry *out, struct fault *f)
 {
     *out = (struct box_entry){.state = BOX_STATE_UNKNOWN};
-    json_t *root = load(data, length, f);
+    json_t *root = incus_load(data, length, f);
     if (root == NULL)
         return ERR_PROTOCOL;
     enum err e = ERR_NONE;
     const json_t *box = json_object_get(root, "metadata");
-    if (text_of(box, "status")[0] == '\0')
+    if (incus_text_of(box, "status")[0] == '\0')
         e = fault_set(f, ERR_PROTOCOL, "Incus gave no status of the box");
     else
         read_entry(box, out);
@@ -248,7 +246,7 @@ enum err incus_read_list(const char *data, size_t length, struct box_entry **lis
 {
     *list = NULL;
     *count = 0;
-    json_t *root = load(data, length, f);
+    json_t *root = incus_load(data, length, f);
     if (root == NULL)
         return ERR_PROTOCOL;
     enum err e = ERR_NONE;
@@ -264,125 +262,6 @@ enum err incus_read_list(const char *data, size_t length, struct box_entry **lis
             read_entry(json_array_get(boxes, k), &(*list)[k]);
         *count = *list != NULL ? n : 0;
     }
-    json_decref(root);
-    return e;
-}
-
-static int older_first(const void *a, const void *b)
-{
-    const struct box_snapshot *one = a, *two = b;
-    if (one->created != two->created)
-        return one->created < two->created ? -1 : 1;
-    return strcmp(one->name, two->name);
-}
-
-enum err incus_read_snapshots(const char *data, size_t length, struct box_snapshot **list, size_t *count,
-                              struct fault *f)
-{
-    *list = NULL;
-    *count = 0;
-    json_t *root = load(data, length, f);
-    if (root == NULL)
-        return ERR_PROTOCOL;
-    enum err e = ERR_NONE;
-    const json_t *snapshots = json_object_get(root, "metadata");
-    size_t n = json_array_size(snapshots);
-    if (!json_is_array(snapshots))
-        e = fault_set(f, ERR_PROTOCOL, "Incus gave no list of snapshots");
-    else if (n > 0 && (*list = calloc(n, sizeof **list)) == NULL)
-        e = fault_set(f, ERR_MEMORY, "out of memory");
-    for (size_t k = 0; *list != NULL && k < n; k++) {
-        const json_t *one = json_array_get(snapshots, k);
-        const char *name = text_of(one, "name"), *slash = strrchr(name, '/'); // older ones say BOX/NAME
-        snprintf((*list)[k].name, sizeof(*list)[k].name, "%.63s", slash == NULL ? name : slash + 1);
-        (*list)[k].created = read_time(text_of(one, "created_at"));
-        (*list)[k].size = number_of(one, "size");
-    }
-    if (*list != NULL) {
-        *count = n;
-        qsort(*list, n, sizeof **list, older_first);
-    }
-    json_decref(root);
-    return e;
-}
-
-#define ACCOUNT_PROPERTY "containarium.account"
-#define BOX_PROPERTY "containarium.box"
-
-static void read_image(const json_t *image, struct box_image *out)
-{
-    const json_t *properties = json_object_get(image, "properties");
-    const json_t *alias = json_array_get(json_object_get(image, "aliases"), 0);
-    snprintf(out->alias, sizeof out->alias, "%.127s", text_of(alias, "name"));
-    snprintf(out->fingerprint, sizeof out->fingerprint, "%.64s", text_of(image, "fingerprint"));
-    snprintf(out->description, sizeof out->description, "%.127s", text_of(properties, "description"));
-    snprintf(out->box, sizeof out->box, "%.63s", text_of(properties, BOX_PROPERTY));
-    out->size = number_of(image, "size");
-    out->created = read_time(text_of(image, "uploaded_at"));
-}
-
-static int newer_first(const void *a, const void *b)
-{
-    const struct box_image *one = a, *two = b;
-    if (one->created != two->created)
-        return one->created > two->created ? -1 : 1;
-    return strcmp(one->fingerprint, two->fingerprint);
-}
-
-enum err incus_read_images(const char *data, size_t length, struct box_image **list, size_t *count,
-                           struct fault *f)
-{
-    *list = NULL;
-    *count = 0;
-    json_t *root = load(data, length, f);
-    if (root == NULL)
-        return ERR_PROTOCOL;
-    enum err e = ERR_NONE;
-    const json_t *images = json_object_get(root, "metadata");
-    size_t n = json_array_size(images);
-    if (!json_is_array(images))
-        e = fault_set(f, ERR_PROTOCOL, "Incus gave no list of images");
-    else if (n > 0 && (*list = calloc(n, sizeof **list)) == NULL)
-        e = fault_set(f, ERR_MEMORY, "out of memory");
-    for (size_t k = 0; *list != NULL && k < n; k++)
-        read_image(json_array_get(images, k), &(*list)[k]);
-    if (*list != NULL) {
-        *count = n;
-        qsort(*list, n, sizeof **list, newer_first);
-    }
-    json_decref(root);
-    return e;
-}
-
-enum err incus_read_image_account(const char *data, size_t length, char **account, struct fault *f)
-{
-    *account = NULL;
-    json_t *root = load(data, length, f);
-    if (root == NULL)
-        return ERR_PROTOCOL;
-    enum err e = ERR_NONE;
-    const json_t *properties = json_object_get(json_object_get(root, "metadata"), "properties");
-    const char *text = text_of(properties, ACCOUNT_PROPERTY);
-    if (text[0] == '\0')
-        e = fault_set(f, ERR_NOTFOUND, "there is no account in this image");
-    else if ((*account = strdup(text)) == NULL)
-        e = fault_set(f, ERR_MEMORY, "out of memory");
-    json_decref(root);
-    return e;
-}
-
-enum err incus_read_fingerprint(const char *data, size_t length, char *fingerprint, struct fault *f)
-{
-    json_t *root = load(data, length, f);
-    if (root == NULL)
-        return ERR_PROTOCOL;
-    enum err e = ERR_NONE;
-    const json_t *made = json_object_get(json_object_get(root, "metadata"), "metadata");
-    const char *text = text_of(made, "fingerprint");
-    if (strlen(text) != 64 || strspn(text, "0123456789abcdef") != 64)
-        e = fault_set(f, ERR_PROTOCOL, "Incus made an image and gave no fingerprint of it");
-    else
-        memcpy(fingerprint, text, INCUS_FINGERPRINT_SIZE);
     json_decref(root);
     return e;
 }
@@ -412,7 +291,7 @@ static json_t *settings_devices(const struct incus_settings *s, const struct con
                      "security.ipv4_filtering", "true");
 }
 
-static char *dump(json_t *root)
+char *incus_dump(json_t *root)
 {
     char *text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
     json_decref(root);
@@ -422,15 +301,16 @@ static char *dump(json_t *root)
 char *incus_write_create(const struct incus_settings *s, const struct config *c)
 {
     bool exact = strlen(s->image) == 64 && strspn(s->image, "0123456789abcdef") == 64;
-    return dump(json_pack("{s:s, s:s, s:[s], s:{s:s, s:s}, s:o, s:o}", "name", s->name, "type", "container",
-                          "profiles", c->incus_profile, "source", "type", "image",
-                          exact ? "fingerprint" : "alias", s->image, "config", settings_config(s), "devices",
-                          settings_devices(s, c)));
+    return incus_dump(json_pack("{s:s, s:s, s:[s], s:{s:s, s:s}, s:o, s:o}", "name", s->name, "type",
+                                "container", "profiles", c->incus_profile, "source", "type", "image",
+                                exact ? "fingerprint" : "alias", s->image, "config", settings_config(s),
+                                "devices", settings_devices(s, c)));
 }
 
 char *incus_write_correct(const struct incus_settings *s, const struct config *c)
 {
-    return dump(json_pack("{s:o, s:o}", "config", settings_config(s), "devices", settings_devices(s, c)));
+    return incus_dump(
+        json_pack("{s:o, s:o}", "config", settings_config(s), "devices", settings_devices(s, c)));
 }
 
 char *incus_write_change(const struct box_change *change, const struct config *c)
@@ -454,29 +334,5 @@ char *incus_write_change(const struct box_change *change, const struct config *c
         json_decref(root);
         return NULL;
     }
-    return dump(root);
-}
-
-char *incus_write_snapshot(const char *snapshot)
-{
-    return dump(json_pack("{s:s, s:b}", "name", snapshot, "stateful", false));
-}
-
-char *incus_write_restore(const char *snapshot)
-{
-    return dump(json_pack("{s:s, s:b}", "restore", snapshot, "stateful", false));
-}
-
-char *incus_write_alias(const char *alias, const char *fingerprint)
-{
-    return dump(json_pack("{s:s, s:s, s:s}", "name", alias, "target", fingerprint, "description", ""));
-}
-
-char *incus_write_publish(const char *box, const char *account, time_t expires)
-{
-    char when[32];
-    return dump(json_pack("{s:{s:s, s:s}, s:b, s:s, s:s, s:{s:s, s:s, s:s}}", "source", "type", "instance",
-                          "name", box, "public", false, "compression_algorithm", "zstd", "expires_at",
-                          when_format(expires, when, sizeof when), "properties", "description",
-                          "backup of a box", BOX_PROPERTY, box, ACCOUNT_PROPERTY, account));
+    return incus_dump(root);
 }

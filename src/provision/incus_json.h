@@ -39,6 +39,14 @@ MUST_CHECK enum err incus_read_image_account(const char *data, size_t length, ch
 MUST_CHECK enum err incus_read_fingerprint(const char *data, size_t length, char *fingerprint,
                                            struct fault *f);
 
+// A text of the metadata; "" if it has none of that name.
+MUST_CHECK enum err incus_read_text(const char *data, size_t length, const char *key, char *out,
+                                    size_t out_size, struct fault *f);
+MUST_CHECK enum err incus_read_version(const char *data, size_t length, char *out, size_t out_size,
+                                       struct fault *f);
+MUST_CHECK enum err incus_read_space(const char *data, size_t length, uint64_t *used, uint64_t *total,
+                                     struct fault *f);
+
 // "Running" -> BOX_STATE_RUNNING; anything not known is UNKNOWN.
 enum box_state incus_state(const char *status);
 

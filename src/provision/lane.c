@@ -28,6 +28,7 @@ static bool upsets(enum box_op later, enum box_op op)
     case BOX_OP_STATE:
     case BOX_OP_LIST:
     case BOX_OP_SNAPSHOTS:
+    case BOX_OP_HEALTH:
     case BOX_OP_IMAGES:
     case BOX_OP_IMPORT:
     case BOX_OP_IMAGE_USE:

@@ -30,6 +30,7 @@ enum box_op {
     BOX_OP_EXPORT, // stopped, and written to spec.file with spec.account in it; stays stopped
     // These concern no box:
     BOX_OP_IMPORT,       // spec.file becomes an image: result.fingerprint, result.account
+    BOX_OP_HEALTH,       // look only; result.health
     BOX_OP_IMAGES,       // look only; result.images is set
     BOX_OP_IMAGE_USE,    // spec.image, an alias, stands for spec.fingerprint from now on
     BOX_OP_IMAGE_DELETE, // spec.fingerprint; absent: fine
@@ -105,6 +106,14 @@ struct box_image {
     int64_t created; // unix time
 };
 
+// Of Incus. A code of ERR_NONE: that part is there, and we may use it.
+struct box_health {
+    char version[32];
+    struct fault project, network, profile, image, pool;
+    char pool_driver[32];
+    uint64_t pool_used, pool_total; // bytes; total 0 = not known
+};
+
 struct box_result {
     uint64_t flight; // the same for all callers of one flight, never used twice; callers of one flight are
                      // told one right after the other
@@ -122,9 +131,10 @@ struct box_result {
     size_t snapshot_count;
     struct box_image *images; // IMAGES: ditto
     size_t image_count;
-    char *account;        // IMPORT: what EXPORT was given; ditto
-    char fingerprint[65]; // EXPORT: SHA-256 of the file; IMPORT: of the image
-    uint64_t length;      // EXPORT: bytes of the file
+    struct box_health *health; // HEALTH: ditto; NULL when Incus was not reached
+    char *account;             // IMPORT: what EXPORT was given; ditto
+    char fingerprint[65];      // EXPORT: SHA-256 of the file; IMPORT: of the image
+    uint64_t length;           // EXPORT: bytes of the file
     uint64_t elapsed_ms;
 };
 

@@ -104,7 +104,7 @@ def test_on_the_gateway_and_over_ssh(vault):
     assert vault.json("info", user.name)["role"] == "user", "a role does not come out of a file"
     assert boss.ctl("restore", name).returncode == 5, "there is one of that name"
     assert not leftovers(vault)
-    vault.delete(user)
+    vault.ok("delete", user.name, "--force")
     vault.ok("restore", name, "--role", "operator")  # the same file again, by its bare name on the host
     assert vault.json("info", user.name)["role"] == "operator"
     vault.delete(user)

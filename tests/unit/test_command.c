@@ -50,6 +50,8 @@ static struct {
     struct box_change change; // of the last CHANGE
     char snapshot[64];        // of the last SNAPSHOT_*
     bool kicked_from_box;
+    bool image_gone;
+    char image[2][128]; // of the last IMAGE_USE: alias, fingerprint
     char account[4096]; // as EXPORT was given it, for IMPORT
     bool started;       // what START and ENSURE say
     struct pending pending[PENDING_MAX];
@@ -64,6 +66,21 @@ static void on_pending(evutil_socket_t fd, short what, void *arg)
     struct pending *p = arg;
     struct box_entry entry = {.state = played.state};
     struct box_snapshot before = {.name = "before", .created = 1700000000, .size = 4200000};
+    struct box_image images[] = {
+        {.alias = "containarium-box",
+         .fingerprint = "aaaaaaaabbbb",
+         .size = 240000000,
+         .created = 1700000000},
+        {.alias = "next", .fingerprint = "aaaaaaaacccc", .size = 250000000, .created = 1700000000},
+        {.fingerprint = "ddddddddeeee", .box = "bob-container"},
+    };
+    struct box_health health = {.version = "6.0.4", .pool_driver = "zfs", .pool_used = 1, .pool_total = 100};
+    p->result.images = images;
+    p->result.image_count = p->op == BOX_OP_IMAGES ? 3 : 0;
+    if (p->result.code == ERR_NONE && p->op == BOX_OP_HEALTH)
+        p->result.health = &health;
+    if (played.image_gone)
+        (void)fault_set(&health.image, ERR_NOTFOUND, "Image alias not found");
     p->result.snapshots = &before;
     p->result.snapshot_count = p->op == BOX_OP_SNAPSHOTS ? 1 : 0;
     (void)fd;
@@ -113,6 +130,10 @@ uint64_t provision_submit(struct provision *provision, enum box_op op, const str
         snprintf(played.account, sizeof played.account, "%s", spec->account);
         snprintf(p->result.fingerprint, sizeof p->result.fingerprint, "%064d", 7);
         p->result.length = 4;
+    }
+    if (op == BOX_OP_IMAGE_USE) {
+        snprintf(played.image[0], sizeof played.image[0], "%s", spec->image);
+        snprintf(played.image[1], sizeof played.image[1], "%s", spec->fingerprint);
     }
     if (op == BOX_OP_IMPORT) {
         p->result.account = played.account;
@@ -301,7 +322,7 @@ static void pass_a_file(struct world *w)
 static int do_as(struct world *w, const struct identity *who, const char *line, const char *input)
 {
     begin(w, who, line);
-    for (int i = 0; i < 200 && w->client.status < 0; i++) {
+    for (int i = 0; i < 5000 && w->client.status < 0; i++) {
         bool wants = w->client.wants, reads = w->client.read[0] != '\0';
         if (w->client.passed[0] != '\0')
             pass_a_file(w);
@@ -486,7 +507,8 @@ static void complete_line(const struct command *c, const char *who, char *out, s
                                                             : "";
     switch (c->account) {
     case ACCOUNT_NONE:
-        snprintf(out, size, "%s%s", c->name, strcmp(c->name, "restore") == 0 ? " nothing" : "");
+        snprintf(out, size, "%s%s", c->name,
+                 strcmp(c->name, "restore") == 0 || strcmp(c->name, "image use") == 0 ? " nothing" : "");
         return;
     case ACCOUNT_OPTION:
         snprintf(out, size, "%s --user %s", c->name, who);
@@ -531,6 +553,9 @@ static void roles_are_as_decided(void **state)
         {"sessions list", ROLE_USER, ROLE_OPERATOR},
         {"audit", ROLE_USER, ROLE_OPERATOR},
         {"audit verify", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"image list", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"image use", ROLE_ADMIN, ROLE_ADMIN},
+        {"doctor", ROLE_OPERATOR, ROLE_OPERATOR},
         {"config show", ROLE_OPERATOR, ROLE_OPERATOR},
         {"whoami", ROLE_USER, ROLE_USER},
         {"version", ROLE_USER, ROLE_USER},
@@ -1050,6 +1075,71 @@ static void restore_brings_all_of_it_back(void **state)
     assert_non_null(strstr(w->client.err, "No users yet"));
 }
 
+static void images_are_chosen_by_name_or_fingerprint(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(do_as(w, &root, "image list", ""), 0);
+    assert_non_null(strstr(w->client.out, "containarium-box  aaaaaaaabbbb  240MB"));
+    assert_int_equal(do_as(w, &root, "image use nothing", ""), 3);
+    assert_non_null(strstr(w->client.err, "packaging/image.sh"));
+    assert_int_equal(do_as(w, &root, "image use aaaaaaaa", ""), 5); // which of the two?
+    assert_int_equal(do_as(w, &root, "image use dddddddd", ""), 5); // somebody's box
+    assert_int_equal(do_as(w, &root, "image use aa", ""), 3);
+    assert_int_equal(do_as(w, &root, "image use containarium-box", ""), 0); // it is
+    assert_int_equal(played.ops[BOX_OP_IMAGE_USE], 0);
+    assert_int_equal(do_as(w, &root, "image use next", ""), 0);
+    assert_string_equal(played.image[0], "containarium-box");
+    assert_string_equal(played.image[1], "aaaaaaaacccc");
+    assert_int_equal(do_as(w, &root, "image use aaaaaaaac", ""), 0);
+    assert_int_equal(played.ops[BOX_OP_IMAGE_USE], 2);
+}
+
+static void file_with(const char *folder, const char *name, mode_t mode)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fclose(out);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+static void doctor_finds_what_is_wrong(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice", alice_key);
+    snprintf(w->config.state_dir, sizeof w->config.state_dir, "%s", w->folder);
+    snprintf(w->config.listen, sizeof w->config.listen, "127.0.0.1:1"); // nobody does
+    file_with(w->folder, "ssh_host_ed25519_key.pub", 0644);
+    file_with(w->folder, "ssh_host_ed25519_key", 0600);
+    assert_int_equal(do_as(w, &root, "doctor", ""), 1);
+    static const char *const wanted[] = {
+        "ok    incus        Incus 6.0.4 answers",
+        "ok    image        containarium-box is there",
+        "ok    pool         containarium (zfs): 1B of 100B used, 1%",
+        "ok    boxes        1 in Incus, none is missing",
+        "fail  gateway      127.0.0.1 port 1",
+        "To mend it: systemctl status containarium-gateway",
+        "ok    host keys    1 in ",
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        if (strstr(w->client.out, wanted[i]) == NULL)
+            fail_msg("%s is not in\n%s", wanted[i], w->client.out);
+    }
+    file_with(w->folder, "ssh_host_ed25519_key", 0644);
+    played.image_gone = true;
+    assert_int_equal(do_as(w, &root, "doctor --json", ""), 1);
+    json_t *object = json_loads(w->client.out, 0, NULL);
+    assert_true(json_is_false(json_object_get(object, "well")));
+    assert_true(json_array_size(json_object_get(object, "checks")) > 8);
+    json_decref(object);
+    assert_non_null(strstr(w->client.out, "packaging/image.sh builds it"));
+    assert_non_null(strstr(w->client.out, "chmod 600"));
+    played.answer = ERR_UNAVAILABLE;
+    assert_int_equal(do_as(w, &root, "doctor", ""), 1);
+    assert_non_null(strstr(w->client.out, "fail  incus        Incus does not answer"));
+}
+
 static void every_json_is_json(void **state)
 {
     static const char *const lines[] = {
@@ -1075,6 +1165,8 @@ static void every_json_is_json(void **state)
         "snapshot restore alice before --force",
         "snapshot restore alice nothing --force",
         "snapshot delete alice before",
+        "image list",
+        "image use next",
         "keys replace alice -",
         "info nobody",
         "start nobody",
@@ -1163,6 +1255,8 @@ int main(void)
         WITH_WORLD(snapshots_are_named_asked_about_and_recorded),
         WITH_WORLD(delete_with_backup_deletes_nothing_without_one),
         WITH_WORLD(restore_brings_all_of_it_back),
+        WITH_WORLD(images_are_chosen_by_name_or_fingerprint),
+        WITH_WORLD(doctor_finds_what_is_wrong),
         WITH_WORLD(every_json_is_json),
         WITH_WORLD(export_is_complete),
     };
