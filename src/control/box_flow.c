@@ -25,7 +25,7 @@ struct flow {
     char *account;
     struct box_row row;
     bool have_row;
-    struct box_result result; // its snapshots are the flow's own, its list is left out
+    struct box_result result; // its snapshots are the flow's own
     struct event *fail_event; // a failure found before submitting is told from the loop
     box_progress_fn progress;
     box_flow_done_fn done; // NULL once cancelled: the flow goes on, its bookkeeping is still owed
@@ -143,6 +143,7 @@ static void spec_of_row(const struct box_row *row, struct box_spec *spec)
 static void spec_of_wish(const struct flow *flow, struct box_spec *spec)
 {
     spec->change = flow->wish.change;
+    spec->asleep_is_enough = flow->wish.asleep_is_enough;
     spec->file = flow->wish.file;
     spec->account = flow->account;
     spec->snapshots_max = (unsigned)flow->control->config->box_max_snapshots;
@@ -200,7 +201,9 @@ static enum err record_deed(struct flow *flow, struct fault *f)
                                : ERR_NONE;
     case BOX_OP_STOP:
     case BOX_OP_FREEZE:
-        return record_one(flow, AUDIT_BOX_STOPPED, box_state_name(result->state), f);
+        return result->was == result->state
+                   ? ERR_NONE
+                   : record_one(flow, AUDIT_BOX_STOPPED, box_state_name(result->state), f);
     case BOX_OP_DELETE:
         return record_one(flow, AUDIT_BOX_DELETED, "", f);
     case BOX_OP_CHANGE:
@@ -265,6 +268,8 @@ static void keep_result(struct flow *flow, const struct box_result *result)
     flow->result = *result;
     flow->result.list = NULL;
     flow->result.list_count = 0;
+    flow->result.images = NULL; // these two come from operations that have no flow
+    flow->result.account = NULL;
     flow->result.snapshots = NULL;
     flow->result.snapshot_count = 0;
     if (result->snapshot_count > 0)

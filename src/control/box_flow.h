@@ -23,9 +23,10 @@ uint64_t box_flow_submit(struct control *c, enum box_op op, int64_t account_id, 
 struct box_wish {
     struct box_change change; // CHANGE: the row follows once Incus has done it
     char snapshot[NAME_SNAPSHOT_SIZE];
-    int file;            // EXPORT: dup'ed
-    const char *account; // EXPORT: copied
-    char target[128];    // of the audit record: what the file is called
+    bool asleep_is_enough; // FREEZE, see struct box_spec
+    int file;              // EXPORT: dup'ed
+    const char *account;   // EXPORT: copied
+    char target[128];      // of the audit record: what the file is called
 };
 uint64_t box_flow_submit_wish(struct control *c, enum box_op op, const struct box_wish *wish,
                               int64_t account_id, const char *actor, box_progress_fn progress,

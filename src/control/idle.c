@@ -21,6 +21,7 @@ struct sleeper {
     int64_t account_id;
     enum idle_state state;
     time_t since;
+    bool known;  // planned for: what was seen at the start is old
     bool moving; // a sleep was asked for and is not done
     struct event *timer;
 };
@@ -28,6 +29,7 @@ struct sleeper {
 struct idle {
     struct control *control;
     time_t earliest;
+    uint64_t list_ticket; // of the look at the start
     LIST_HEAD(, sleeper) sleepers;
 };
 
@@ -82,6 +84,7 @@ static void plan(struct sleeper *s)
     const struct idle_rules rules = rules_of(s->control);
     const struct idle_facts facts = {.state = s->state, .since = s->since};
     time_t now = time(NULL), next = 0;
+    s->known = true;
     if (idle_decide(&rules, &facts, now, &next) != IDLE_NOTHING)
         next = now; // from the loop, not from under somebody's feet
     event_del(s->timer);
@@ -96,25 +99,27 @@ static void on_slept(void *arg, const struct box_row *row, const struct box_resu
     if (s == NULL)
         return;
     s->moving = false;
-    if (result->code == ERR_NONE) {
+    if (result->code == ERR_NONE)
         plan(s); // idle_moved() has noted the state; a timer that came meanwhile did nothing
-    } else if (result->code == ERR_CONFLICT && result->state == BOX_STATE_STOPPED) {
-        s->state = IDLE_STOPPED; // from within, by its user
-        plan(s);
-    } else if (result->code == ERR_NOTFOUND) {
+    else if (result->code == ERR_NOTFOUND)
         forget(s);
-    } else {
+    else
         set_timer(s, time(NULL) + RETRY_SECONDS);
-    }
+}
+
+static void send_to_sleep(struct sleeper *s, enum box_op op)
+{
+    const struct box_wish wish = {.asleep_is_enough = true}; // its user may have stopped it from within
+    s->moving = true;
+    (void)box_flow_submit_wish(s->control, op, &wish, s->account_id, "idle", NULL, on_slept, s->control);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct sleeper *s = arg;
-    struct control *c = s->control;
-    const struct idle_rules rules = rules_of(c);
+    const struct idle_rules rules = rules_of(s->control);
     const struct idle_facts facts = {
-        .state = s->state, .in_use = s->moving || idle_in_use(c, s->account_id), .since = s->since};
+        .state = s->state, .in_use = s->moving || idle_in_use(s->control, s->account_id), .since = s->since};
     time_t now = time(NULL), next = 0;
     (void)fd;
     (void)what;
@@ -124,12 +129,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
             set_timer(s, next);
         return;
     case IDLE_FREEZE:
-        s->moving = true;
-        (void)box_flow_submit(c, BOX_OP_FREEZE, s->account_id, "idle", NULL, on_slept, c);
+        send_to_sleep(s, BOX_OP_FREEZE);
         return;
     case IDLE_STOP:
-        s->moving = true;
-        (void)box_flow_submit(c, BOX_OP_STOP, s->account_id, "idle", NULL, on_slept, c);
+        send_to_sleep(s, BOX_OP_STOP);
         return;
     }
 }
@@ -159,21 +162,17 @@ void idle_left(struct control *c, int64_t account_id)
     plan(s);
 }
 
-// True if the operation leaves the box in a state that we know; then *state is it.
-static bool state_after(enum box_op op, enum idle_state *state)
+// Does the operation leave the box in a state that it tells?
+static bool tells_state(enum box_op op)
 {
     switch (op) {
     case BOX_OP_ENSURE:
     case BOX_OP_START:
     case BOX_OP_RESTART:
-        *state = IDLE_AWAKE;
-        return true;
     case BOX_OP_STOP:
-    case BOX_OP_EXPORT:
-        *state = IDLE_STOPPED;
-        return true;
     case BOX_OP_FREEZE:
-        *state = IDLE_FROZEN;
+    case BOX_OP_SNAPSHOT_RESTORE:
+    case BOX_OP_EXPORT:
         return true;
     case BOX_OP_STATE:
     case BOX_OP_SNAPSHOTS:
@@ -181,7 +180,6 @@ static bool state_after(enum box_op op, enum idle_state *state)
     case BOX_OP_KEYS:
     case BOX_OP_CHANGE:
     case BOX_OP_SNAPSHOT_CREATE:
-    case BOX_OP_SNAPSHOT_RESTORE:
     case BOX_OP_SNAPSHOT_DELETE:
     case BOX_OP_LIST:
     case BOX_OP_IMPORT:
@@ -194,10 +192,17 @@ static bool state_after(enum box_op op, enum idle_state *state)
     return false;
 }
 
+static enum idle_state state_of(enum box_state state)
+{
+    return state == BOX_STATE_FROZEN ? IDLE_FROZEN
+           : state == BOX_STATE_STOPPED || state == BOX_STATE_ABSENT
+               ? IDLE_STOPPED
+               : IDLE_AWAKE; // a sleep will look for itself
+}
+
 void idle_moved(struct control *c, int64_t account_id, enum box_op op, const struct box_result *result)
 {
     struct sleeper *s = c->idle == NULL ? NULL : find(c->idle, account_id);
-    enum idle_state state;
     if (c->idle == NULL)
         return;
     if (op == BOX_OP_DELETE) {
@@ -205,14 +210,10 @@ void idle_moved(struct control *c, int64_t account_id, enum box_op op, const str
             forget(s);
         return;
     }
-    if (op == BOX_OP_SNAPSHOT_RESTORE) // up again, or as it was: see box_change.c
-        state = result->state == BOX_STATE_RUNNING ? IDLE_AWAKE : IDLE_STOPPED;
-    else if (!state_after(op, &state))
+    if (!tells_state(op) || (s == NULL && (s = sleeper_new(c->idle, account_id)) == NULL))
         return;
-    if (s == NULL && (s = sleeper_new(c->idle, account_id)) == NULL)
-        return;
-    s->state = state;
-    if (state == IDLE_AWAKE) // whoever wanted it awake is about to use it
+    s->state = state_of(result->state);
+    if (s->state == IDLE_AWAKE) // whoever wanted it awake is about to use it
         s->since = time(NULL);
     plan(s);
 }
@@ -223,7 +224,25 @@ time_t idle_since(const struct control *c, int64_t account_id)
     return s == NULL ? 0 : s->since;
 }
 
-// ---- the start
+// ---- the start: what the store knows of their last use, and, asked once, what Incus knows of their state
+
+static void on_listed(void *arg, const struct box_result *result)
+{
+    struct idle *idle = arg;
+    struct sleeper *s;
+    idle->list_ticket = 0;
+    LIST_FOREACH(s, &idle->sleepers, entry)
+    {
+        struct box_row row;
+        if (s->known || box_get(idle->control->store, s->account_id, &row, NULL) != ERR_NONE)
+            continue; // or something has happened to it since
+        for (size_t i = 0; i < result->list_count; i++) {
+            if (strcmp(result->list[i].name, row.name) == 0)
+                s->state = state_of(result->list[i].state);
+        }
+        plan(s);
+    }
+}
 
 static enum err take_box(const struct box_row *row, void *arg, struct fault *f)
 {
@@ -235,7 +254,7 @@ static enum err take_box(const struct box_row *row, void *arg, struct fault *f)
     if (s == NULL)
         return fault_set(f, ERR_MEMORY, "out of memory");
     enum err e = account_get_id(idle->control->store, row->account_id, &account, f);
-    if (e == ERR_NONE) // it may sleep already: then its next step finds that out
+    if (e == ERR_NONE)
         s->since = account.last_login > row->created ? account.last_login : row->created;
     return e;
 }
@@ -252,7 +271,6 @@ static enum err take_last(int64_t account_id, time_t last, void *arg, struct fau
 struct idle *idle_new(struct control *c)
 {
     struct fault f;
-    struct sleeper *s;
     struct idle *idle = calloc(1, sizeof *idle);
     if (idle == NULL)
         return NULL;
@@ -269,7 +287,8 @@ struct idle *idle_new(struct control *c)
         e = session_each_last(c->store, take_last, idle, &f);
     if (e != ERR_NONE)
         log_event(LOG_LEVEL_ERROR, "idle_not_known", "error=%s", log_quote(f.text));
-    LIST_FOREACH(s, &idle->sleepers, entry) plan(s);
+    if (!LIST_EMPTY(&idle->sleepers))
+        idle->list_ticket = provision_submit(c->provision, BOX_OP_LIST, NULL, NULL, on_listed, idle);
     return idle;
 }
 
@@ -277,6 +296,8 @@ void idle_free(struct idle *idle)
 {
     if (idle == NULL)
         return;
+    if (idle->list_ticket != 0)
+        provision_cancel(idle->control->provision, idle->list_ticket);
     while (!LIST_EMPTY(&idle->sleepers))
         forget(LIST_FIRST(&idle->sleepers));
     idle->control->idle = NULL;

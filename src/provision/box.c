@@ -78,6 +78,8 @@ static enum err freeze_once(struct box_run *r)
     case BOX_STATE_FROZEN:
         return asleep(r);
     case BOX_STATE_STOPPED:
+        if (r->w->spec.asleep_is_enough)
+            return asleep(r);
         r->deadline = 0; // nothing to wait for
         return run_fail(r, ERR_CONFLICT, "%s is stopped: only a running box can be frozen", r->w->spec.name);
     case BOX_STATE_RUNNING:

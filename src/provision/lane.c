@@ -79,6 +79,8 @@ static bool same(const struct box_work *has, enum box_op op, const struct box_sp
         return false;
     if (op == BOX_OP_KEYS)
         return same_text(has->spec.authorized_keys, spec->authorized_keys);
+    if (op == BOX_OP_FREEZE)
+        return has->spec.asleep_is_enough == spec->asleep_is_enough;
     if (op == BOX_OP_CHANGE)
         return same_change(&has->spec.change, &spec->change);
     // One that had to be made tells its host keys; one that had not does not.

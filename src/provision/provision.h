@@ -70,6 +70,7 @@ struct box_spec {
     bool provisioned;            // the store says READY: skip files and host keys
     const char *authorized_keys; // the user's own keys, lines; copied by provision_submit
     const char *gateway_key;     // "ssh-ed25519 AAAA... containarium-gateway"; copied
+    bool asleep_is_enough;       // FREEZE: a box that is stopped already is fine
     struct box_change change;    // CHANGE
     char snapshot[64];           // SNAPSHOT_*
     int file;                    // EXPORT, IMPORT: a regular file, dup'ed by provision_submit; 0 = none
