@@ -61,7 +61,7 @@ struct config {
     char box_cpu[CONFIG_TEXT]; // cpu_parse form
     uint64_t box_memory;       // bytes
     bool box_autostart;
-    uint64_t box_max_snapshots; // of one box
+    uint64_t box_max_snapshots;   // of one box
     char box_subnet[CONFIG_TEXT]; // "10.178.0.0/20"; at most /20 in prefix length, addresses come from it
     char box_address_first[CONFIG_TEXT]; // reserved low part, e.g. "10.178.0.16"; the bridge is .1
     uint64_t box_idle_freeze;            // ms without a session until a box is frozen, 0 = never

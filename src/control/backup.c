@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/units.h"
 
 #define BACKUP_VERSION 1
@@ -152,6 +153,8 @@ int backup_file_make(const struct config *config, const char *user, char *path, 
     int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         fault_errno(f, ERR_IO, "cannot make %.300s", path);
+    else if (fsync(folder) != 0) // its name must not be lost either, once the box is
+        log_event(LOG_LEVEL_WARN, "backup_dir_not_synced", "error=%s", strerror(errno));
     close(folder);
     return fd;
 }

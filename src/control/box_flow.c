@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/units.h"
 #include "control/agent.h"
+#include "control/deed.h"
 #include "control/idle.h"
 #include "control/writer.h"
 
@@ -157,79 +157,6 @@ static void on_box_progress(void *arg, const char *step, unsigned number, unsign
         flow->progress(flow->arg, step, number, total);
 }
 
-static enum err record_one(struct flow *flow, enum audit_event event, const char *reason, struct fault *f)
-{
-    struct audit_record record = {
-        .event = event,
-        .user = flow->row.user,
-        .actor = flow->actor,
-        .box = flow->row.name,
-        .target = flow->wish.snapshot[0] != '\0' ? flow->wish.snapshot : flow->wish.target,
-        .duration_ms = flow->result.elapsed_ms,
-        .reason = reason,
-    };
-    return writer_audit(flow->control->writer, &record, f);
-}
-
-static enum err record_change(struct flow *flow, struct fault *f)
-{
-    const struct box_change *change = &flow->wish.change;
-    char memory[32] = "", disk[32] = "", text[200];
-    if (change->memory > 0)
-        size_format(change->memory, memory, sizeof memory);
-    if (change->disk > 0)
-        size_format(change->disk, disk, sizeof disk);
-    snprintf(text, sizeof text, "%s%s%s%s%s%s%s", change->cpu[0] != '\0' ? "cpu " : "", change->cpu,
-             memory[0] != '\0' ? " memory " : "", memory, disk[0] != '\0' ? " disk " : "", disk,
-             change->autostart == CHANGE_KEEP ? ""
-             : change->autostart == CHANGE_ON ? " autostart on"
-                                              : " autostart off");
-    return record_one(flow, AUDIT_BOX_CHANGED, text[0] == ' ' ? text + 1 : text, f);
-}
-
-// What was done, when it went well.
-static enum err record_deed(struct flow *flow, struct fault *f)
-{
-    const struct box_result *result = &flow->result;
-    if (result->created)
-        return record_one(flow, AUDIT_BOX_CREATED, "", f);
-    switch (flow->op) {
-    case BOX_OP_ENSURE:
-    case BOX_OP_START:
-    case BOX_OP_RESTART:
-        return result->started ? record_one(flow, AUDIT_BOX_STARTED, box_state_name(result->was), f)
-                               : ERR_NONE;
-    case BOX_OP_STOP:
-    case BOX_OP_FREEZE:
-        return result->was == result->state
-                   ? ERR_NONE
-                   : record_one(flow, AUDIT_BOX_STOPPED, box_state_name(result->state), f);
-    case BOX_OP_DELETE:
-        return record_one(flow, AUDIT_BOX_DELETED, "", f);
-    case BOX_OP_CHANGE:
-        return record_change(flow, f);
-    case BOX_OP_SNAPSHOT_CREATE:
-        return record_one(flow, AUDIT_SNAPSHOT_CREATED, "", f);
-    case BOX_OP_SNAPSHOT_RESTORE:
-        return record_one(flow, AUDIT_SNAPSHOT_RESTORED, "", f);
-    case BOX_OP_SNAPSHOT_DELETE:
-        return record_one(flow, AUDIT_SNAPSHOT_DELETED, "", f);
-    case BOX_OP_EXPORT:
-        return record_one(flow, AUDIT_BOX_EXPORTED, flow->result.fingerprint, f);
-    case BOX_OP_STATE:
-    case BOX_OP_SNAPSHOTS:
-    case BOX_OP_KEYS:
-    case BOX_OP_LIST:
-    case BOX_OP_IMPORT:
-    case BOX_OP_HEALTH:
-    case BOX_OP_IMAGES:
-    case BOX_OP_IMAGE_USE:
-    case BOX_OP_IMAGE_DELETE:
-        return ERR_NONE;
-    }
-    return ERR_NONE;
-}
-
 static bool wakes(enum box_op op)
 {
     return op == BOX_OP_ENSURE || op == BOX_OP_START || op == BOX_OP_RESTART;
@@ -243,14 +170,16 @@ static bool is_look(enum box_op op)
 // What the flight did, once for all who shared it.
 static enum err record(struct flow *flow, struct fault *f)
 {
-    struct control *c = flow->control;
-    const struct box_result *result = &flow->result;
-    if (c->flows->recorded_flight == result->flight)
+    struct box_flows *flows = flow->control->flows;
+    const struct deed deed = {.op = flow->op,
+                              .row = &flow->row,
+                              .wish = &flow->wish,
+                              .result = &flow->result,
+                              .actor = flow->actor};
+    if (flows->recorded_flight == flow->result.flight)
         return ERR_NONE;
-    c->flows->recorded_flight = result->flight;
-    if (result->code != ERR_NONE)
-        return is_look(flow->op) ? ERR_NONE : record_one(flow, AUDIT_BOX_FAILED, result->fault.text, f);
-    return record_deed(flow, f);
+    flows->recorded_flight = flow->result.flight;
+    return deed_record(flow->control->writer, &deed, f);
 }
 
 static void on_recorded(void *arg, enum err code, const struct fault *f)

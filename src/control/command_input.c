@@ -59,8 +59,7 @@ void verb_read(struct command_run *run, const char *source, verb_next_fn next)
         verb_failf(
             run, ERR_INVALID,
             "files of your machine cannot be read from here: write - for \"%.100s\" and feed it: %s %s "
-            "... - < "
-            "%.100s",
+            "... - < %.100s",
             source, verb_program(run), run->command->name, source);
     } else if (run->detached) {
         verb_failf(run, ERR_FAILED, "the caller is gone");

@@ -87,16 +87,14 @@ static const struct command table[] = {
     {"delete", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER", 1, 1, delete_options,
      "Delete a user, their box and all its data",
      "Live sessions end, keys and box go; the audit trail stays. With --backup the box is stopped and "
-     "written to a file "
-     "first, with its account and keys; if that fails, nothing is deleted. A file on this host is not "
-     "overwritten.",
+     "written to a file first, with its account and keys; if that fails, nothing is deleted. A file on this "
+     "host is not overwritten. --json: deleted, box, and backup with file, bytes, sha256.",
      "delete alice\ndelete alice --force\ndelete alice --backup\ndelete alice --backup=/srv/alice.backup",
      cmd_delete},
     {"restore", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "FILE", 1, 1, restore_options,
      "Bring a user and their box back from a backup",
      "FILE is what `delete --backup` wrote: a name in [control] backup_dir, or a file on this host. Files, "
-     "keys, host keys "
-     "and limits are those of the backup; the role is \"user\" unless --role says otherwise.",
+     "keys, host keys and limits are those of the backup; the role is \"user\" unless --role says otherwise.",
      "restore alice-20261124T220000Z.backup\nrestore /srv/alice.backup", cmd_restore},
     {"start", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL, "Start a box, or wake it",
      NULL, "start alice", cmd_start},
@@ -115,17 +113,17 @@ static const struct command table[] = {
      "USER [--cpu N] [--memory SIZE] [--disk SIZE]", 1, 1, resize_options,
      "Give a box other limits, while it runs",
      "In force when the command returns, without a restart. What is not said stays. Without --force, memory "
-     "is not "
-     "cut below what the box uses now.",
+     "is not cut below what the box uses now. --json: limits and was, each cpu, memory, disk; sizes in "
+     "bytes.",
      "resize alice --memory 8GB\nresize alice --cpu 4 --memory 8GB --disk 100GB", cmd_resize},
     {"snapshot create", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER [NAME]", 1, 2, NULL,
      "Keep a box's disk as it is now",
      "Takes moments and, until the box changes, no space. Without a name it is called after the time (UTC). "
-     "How many "
-     "there may be says [box] max_snapshots.",
+     "How many there may be says [box] max_snapshots.",
      "snapshot create alice\nsnapshot create alice before-upgrade", cmd_snapshot_create},
     {"snapshot list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, NULL,
-     "List a box's snapshots, oldest first", NULL, "snapshot list alice", cmd_snapshot_list},
+     "List a box's snapshots, oldest first", "--json: a list of name, created, size in bytes.",
+     "snapshot list alice", cmd_snapshot_list},
     {"snapshot restore", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER NAME", 2, 2,
      snapshot_restore_options, "Put a box's disk back to a snapshot",
      "Its sessions end; a box that was up is up again afterwards. Limits and SSH keys stay as they are "
@@ -160,7 +158,9 @@ static const struct command table[] = {
     {"audit verify", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
      "Check that the audit trail is whole", NULL, "audit verify", cmd_audit_verify},
     {"image list", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
-     "List the images boxes can be made of", "They are built on the gateway, by packaging/image.sh.",
+     "List the images boxes can be made of",
+     "They are built on the gateway, by packaging/image.sh. --json: a list of alias, fingerprint, "
+     "description, size in bytes, added, backup_of, current.",
      "image list", cmd_image_list},
     {"image use", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "NAME|FINGERPRINT", 1, 1, NULL,
      "Make new boxes of another image", "Boxes that are there stay what they are.",
@@ -168,8 +168,8 @@ static const struct command table[] = {
     {"doctor", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
      "Check what logins need, and say how to mend what is wrong",
      "Incus with its project, network, image and pool; clock, disk, permissions, host keys; and whether the "
-     "gateway "
-     "answers. Exit status 1 when a check fails; warnings alone do not.",
+     "gateway answers. Exit status 1 when a check fails, not for a warning. --json: well, and checks with "
+     "check, level (ok, warn, fail), text and mend.",
      "doctor\ndoctor --json", cmd_doctor},
     {"config show", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
      "Print the configuration in force", NULL, "config show", cmd_config_show},

@@ -202,6 +202,8 @@ static size_t on_load(char *data, size_t size, size_t count, void *arg)
 // A whole that may take any time, but not stand still.
 static void set_patience(CURL *c, const struct http_stream *stream)
 {
+    curl_easy_setopt(c, CURLOPT_FRESH_CONNECT,
+                     1L); // a dead one would be noticed after part of the file is sent
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, 0L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)((stream->stall_ms + 999) / 1000));
