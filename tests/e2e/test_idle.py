@@ -45,7 +45,7 @@ def test_freezes_after_the_last_session(drowsy, ida, door):
         other.stdin.close()
         assert other.wait(10) == 0
     until(is_(drowsy, ida, "Frozen"), 20, "it is frozen")
-    record = drowsy.audit(user=ida.name, event="box-stopped")[-1]
+    record = until(lambda: drowsy.audit(user=ida.name, event="box-stopped"), 10, "that is recorded")[-1]
     assert (record["actor"], record["reason"]) == ("idle", "Frozen")
     assert idle_column(drowsy, ida)[0].endswith("s")
 
@@ -125,7 +125,8 @@ def test_stops_later(make_rig):
     user.ok("true")
     until(is_(rig, user, "Frozen"), 20, "it is frozen first")
     until(is_(rig, user, "Stopped"), 30, "it is stopped later")
-    assert [r["reason"] for r in rig.audit(user=user.name, event="box-stopped")] == ["Frozen", "Stopped"]
+    until(lambda: [r["reason"] for r in rig.audit(user=user.name, event="box-stopped")] == ["Frozen", "Stopped"], 10,
+          "both are recorded")
     assert user.ok("echo back") == "back\n"
 
 
