@@ -98,6 +98,7 @@ static int receive(struct cli *c)
         return take_frame(c, frame, (size_t)n);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return -1;
+    c->lost = true;
     fprintf(stderr,
             "containarium: containariumd went away before it answered; see: journalctl -u containariumd\n");
     return 1;

@@ -22,6 +22,7 @@ struct cli {
     struct saving saves[SAVES_MAX];
     size_t save_count;
     char *made; // a file made for the control plane to write, or NULL
+    bool lost;  // the control plane went away before it had said how it went
 };
 
 void cli_complain(const char *what, const char *which); // with errno

@@ -194,5 +194,7 @@ void cli_files_end(struct cli *c, int status)
     }
     if (status != 0)
         remove_if_empty(c->made);
+    if (c->lost && c->made != NULL && access(c->made, F_OK) == 0)
+        fprintf(stderr, "containarium: %s may not be whole: do not count on it\n", c->made);
     free(c->made);
 }

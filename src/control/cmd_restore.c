@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "control/agent.h"
 #include "control/backup.h"
 #include "control/box_flow.h"
@@ -41,7 +42,7 @@ static void give_up(struct command_run *run, const struct fault *f)
 {
     struct restoration *r = run->state;
     struct box_spec spec = {.is_static = false};
-    r->why = *f;
+    r->why = *f; // may be itself
     snprintf(spec.fingerprint, sizeof spec.fingerprint, "%s", r->fingerprint);
     verb_provision(run, BOX_OP_IMAGE_DELETE, &spec, on_gave_up);
 }
@@ -88,17 +89,42 @@ static void on_image_named(struct command_run *run)
     verb_provision(run, BOX_OP_IMAGE_DELETE, &spec, on_image_gone);
 }
 
+// What cannot be unpacked today cannot be tomorrow: the account goes again, then the image.
+static void on_unmade(struct command_run *run)
+{
+    struct restoration *r = run->state;
+    struct audit_record record = {
+        .event = AUDIT_ACCOUNT_DELETED, .box = r->backup.row.name, .reason = "not restored"};
+    struct fault f;
+    if (account_delete(run->control->store, run->account.id, &f) != ERR_NONE) {
+        verb_fail(run, &f);
+    } else if (verb_audit(run, &record)) {
+        (void)fault_prefix(&r->why, "nothing was restored");
+        give_up(run, &r->why);
+    }
+}
+
+static void not_made(struct command_run *run)
+{
+    struct restoration *r = run->state;
+    r->why = run->result.fault;
+    r->why.code = run->result.code == ERR_NONE ? ERR_NOTFOUND : run->result.code;
+    if (r->why.code == ERR_FAILED) {
+        verb_box(run, BOX_OP_DELETE, on_unmade);
+        return;
+    }
+    (void)fault_prefix(&r->why, "the account %s is there, its box is not yet", run->user);
+    verb_hint(
+        run, "Nothing needs undoing: the first login makes the box of the backup, or fails with the reason.");
+    verb_fail(run, &r->why);
+}
+
 static void on_made(struct command_run *run)
 {
     const struct restoration *r = run->state;
-    struct fault f = run->result.fault;
+    struct fault f;
     if (run->result.code != ERR_NONE || !run->have_row) {
-        f.code = run->result.code == ERR_NONE ? ERR_NOTFOUND : run->result.code;
-        (void)fault_prefix(&f, "the account %s is there, its box is not yet", run->user);
-        verb_hint(
-            run,
-            "Nothing needs undoing: the first login makes the box of the backup, or fails with the reason.");
-        verb_fail(run, &f);
+        not_made(run);
     } else if (box_set_image(run->control->store, run->account.id, r->image, &f) != ERR_NONE) {
         verb_fail(run, &f);
     } else {
@@ -136,6 +162,14 @@ static enum err store_account(struct command_run *run, struct restoration *r, st
     return e;
 }
 
+// Others write in the same group, so this is undone by hand, not rolled back.
+static void undo(const struct command_run *run)
+{
+    struct fault f;
+    if (run->have_account && account_delete(run->control->store, run->account.id, &f) != ERR_NONE)
+        log_event(LOG_LEVEL_ERROR, "restore_not_undone", "user=%s error=%s", run->user, log_quote(f.text));
+}
+
 static void store_it(struct command_run *run)
 {
     struct restoration *r = run->state;
@@ -144,18 +178,14 @@ static void store_it(struct command_run *run)
     struct fault f;
     unsigned added;
     enum err e = store_account(run, r, &f);
-    if (e == ERR_NONE &&
-        (!verb_audit(run, &record) || !key_list_store(&r->keys, run, run->account.id, NULL, &added))) {
-        (void)!account_delete(run->control->store, run->account.id, &f); // others write in the same group
-        return;                                                          // the run has failed
-    }
-    if (e == ERR_NONE) {
+    if (e == ERR_NONE && verb_audit(run, &record) &&
+        key_list_store(&r->keys, run, run->account.id, NULL, &added)) {
         verb_commit(run, on_stored);
         return;
     }
-    if (run->have_account)
-        (void)!account_delete(run->control->store, run->account.id, NULL);
-    give_up(run, &f);
+    undo(run);
+    if (e != ERR_NONE) // else the run has failed already
+        give_up(run, &f);
 }
 
 static enum err check(struct command_run *run, struct restoration *r, struct fault *f)

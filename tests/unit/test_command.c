@@ -50,7 +50,7 @@ static struct {
     struct box_change change; // of the last CHANGE
     char snapshot[64];        // of the last SNAPSHOT_*
     bool kicked_from_box;
-    bool image_gone;
+    bool image_gone, ensure_fails;
     char image[2][128]; // of the last IMAGE_USE: alias, fingerprint
     char account[4096]; // as EXPORT was given it, for IMPORT
     bool started;       // what START and ENSURE say
@@ -123,6 +123,10 @@ uint64_t provision_submit(struct provision *provision, enum box_op op, const str
                                     .created = op == BOX_OP_ENSURE && was == BOX_STATE_ABSENT};
     if (played.answer != ERR_NONE)
         (void)fault_set(&p->result.fault, played.answer, "Incus does not answer");
+    if (op == BOX_OP_ENSURE && played.ensure_fails) {
+        p->result.created = false;
+        p->result.code = fault_set(&p->result.fault, ERR_FAILED, "zstd: corrupted");
+    }
     if (op == BOX_OP_ENSURE)
         snprintf(p->result.hostkeys, sizeof p->result.hostkeys, "ssh-ed25519 AAAABOX\n");
     if (op == BOX_OP_EXPORT) {
@@ -1040,6 +1044,12 @@ static void restore_brings_all_of_it_back(void **state)
     assert_int_equal(played.ops[BOX_OP_IMAGE_DELETE], 1);
     assert_int_equal(do_as(w, &root, "info alice", ""), 3);
     assert_int_equal(do_as(w, &root, "delete bob --force", ""), 0);
+    played.ensure_fails = true; // it cannot be unpacked
+    assert_int_equal(do_as(w, &root, "restore a.backup", ""), 1);
+    assert_non_null(strstr(w->client.err, "nothing was restored"));
+    assert_int_equal(do_as(w, &root, "info alice", ""), 3);
+    assert_int_equal(played.ops[BOX_OP_IMAGE_DELETE], 2);
+    played.ensure_fails = false;
     assert_int_equal(do_as(w, &root, "restore a.backup", ""), 0);
     assert_non_null(strstr(w->client.err, "was operator and is user now"));
     row_of(w, "alice", &row);
@@ -1048,7 +1058,7 @@ static void restore_brings_all_of_it_back(void **state)
     assert_string_equal(row.cpu, "0-1");
     assert_false(row.autostart);
     assert_string_equal(row.image, "containarium-box"); // not the one it came through
-    assert_int_equal(played.ops[BOX_OP_IMAGE_DELETE], 2);
+    assert_int_equal(played.ops[BOX_OP_IMAGE_DELETE], 3);
     assert_int_equal(do_as(w, &root, "keys list alice", ""), 0);
     assert_non_null(strstr(w->client.out, "alice@laptop"));
     assert_non_null(strstr(w->client.out, "alice@phone"));
