@@ -189,19 +189,21 @@ def test_the_caller_may_leave(vault, dear, tmp_path):
     assert still_there(vault, dear)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "rubbish", "empty"])
-def test_damaged_backups_restore_nothing(vault, dear, tmp_path, damage):
-    file = tmp_path / "dear.backup"
-    vault.ok("delete", dear.name, "--force", f"--backup={file}")
-    good = file.read_bytes()
+def damaged(good):
     middle = len(good) // 2
-    bad = tmp_path / "bad.backup"
-    bad.write_bytes({"cut": good[:middle], "flipped": good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1:],
-                     "rubbish": os.urandom(5000), "empty": b""}[damage])
-    run = vault.cli("restore", bad)
-    assert run.returncode != 0 and run.stderr
-    assert vault.cli("info", dear.name).returncode == 3, "no half of it is left"
-    assert dear.box not in vault.incus.instances() and not leftovers(vault)
+    return {"cut": good[:middle], "flipped": good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1:],
+            "rubbish": os.urandom(5000), "empty": b""}
+
+
+def test_damaged_backups_restore_nothing(vault, dear, tmp_path):
+    file, bad = tmp_path / "dear.backup", tmp_path / "bad.backup"
+    vault.ok("delete", dear.name, "--force", f"--backup={file}")
+    for damage, content in damaged(file.read_bytes()).items():
+        bad.write_bytes(content)
+        run = vault.cli("restore", bad)
+        assert run.returncode != 0 and run.stderr, damage
+        assert vault.cli("info", dear.name).returncode == 3, f"{damage}: no half of it is left"
+        assert dear.box not in vault.incus.instances() and not leftovers(vault), damage
     vault.ok("restore", file)
     assert still_there(vault, dear)
 
