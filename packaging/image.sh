@@ -47,7 +47,9 @@ builder=containarium-image-builder
 warm=containarium-image-unpack
 
 image_exists() { incus image info "local:$image" --project default >/dev/null 2>&1; }
-fingerprint_of() { incus image list "local:" --project default -f csv -c Lf 2>/dev/null | awk -F, -v a="$1" '$1 == a { print $2 }'; }
+fingerprint_of() { # ALIAS [PROJECT]
+    incus image list "local:" --project "${2:-default}" -f csv -c Lf 2>/dev/null | awk -F, -v a="$1" '$1 == a { print $2 }'
+}
 
 if [[ $down == yes ]]; then
     ! image_exists || incus image delete "local:$image" --project default
@@ -189,6 +191,27 @@ else
     fi
     if [[ $source == mirror ]]; then build_from_mirror; else build_from_image; fi
     note "image $image is built ($(fingerprint_of "$image"))"
+fi
+
+# Boxes are made from the project's own copy. It shares nothing with other projects, so that the control plane may
+# remove what it has put there itself (boxes on their way into a backup or out of one).
+copy_to_project() {
+    local here there
+    here=$(fingerprint_of "$image" default) there=$(fingerprint_of "$image" "$project")
+    if incus image info --project "$project" "local:$here" >/dev/null 2>&1; then
+        [[ -z $there ]] || return 0 # it is there; should another be in use, somebody chose it: containarium image use
+    else
+        logged "$log" "the message above is Incus' own" incus image copy --quiet "local:$here" local: --project default \
+            --target-project "$project"
+        [[ -z $there ]] || incus image alias delete --project "$project" "local:$image"
+    fi
+    here=$(incus image list local: --project default -f csv -c lF | awk -F, -v a="$image" '$1 == a { print $2 }')
+    logged "$log" "the message above is Incus' own" incus image alias create --project "$project" "local:$image" "$here"
+}
+
+if incus project show "$project" >/dev/null 2>&1 &&
+    [[ $(incus project get "$project" features.images) == true ]]; then
+    copy_to_project
 fi
 
 # Incus unpacks an image into a pool when the first box is made from it; here nobody waits for that.

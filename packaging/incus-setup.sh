@@ -78,13 +78,19 @@ take_down() {
     fi
     incus_answers || start_incus
 
-    local instance fingerprint
+    local instance image fingerprint
     if made_here "project $project"; then
         while read -r instance; do
             [[ -n $instance ]] || continue
             note "deleting box $instance"
             incus delete --force --project "$project" "$instance"
         done < <(incus list --project "$project" -f csv -c n 2>/dev/null)
+        if [[ $(incus project get "$project" features.images 2>/dev/null) == true ]]; then
+            while read -r image; do
+                [[ -n $image ]] || continue
+                incus image delete --project "$project" "$image"
+            done < <(incus image list --project "$project" -f csv -c f 2>/dev/null)
+        fi
         if incus project show "$project" >/dev/null 2>&1; then
             # The project's own default profile still names the network and the pool.
             incus profile device remove default root --project "$project" >/dev/null 2>&1 || true
@@ -315,7 +321,7 @@ NFT
 set_up_project() {
     if ! incus project show "$project" >/dev/null 2>&1; then
         note "creating project $project"
-        logged "$log" "the message above is Incus' own" incus project create "$project" -c features.images=false
+        logged "$log" "the message above is Incus' own" incus project create "$project" -c features.images=true
         remember "project $project"
     else
         note "project $project is there"

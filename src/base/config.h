@@ -40,6 +40,7 @@ struct config {
 
     // [control]
     char state_dir[CONFIG_TEXT];    // the SQLite store lives here
+    char backup_dir[CONFIG_TEXT];   // delete --backup writes here
     char run_dir[CONFIG_TEXT];      // control.sock and gateway.sock
     char gateway_user[CONFIG_TEXT]; // the only user that may speak on gateway.sock
     char admin_group[CONFIG_TEXT];  // members may use control.sock (root always may)
@@ -64,8 +65,11 @@ struct config {
     char box_cpu[CONFIG_TEXT]; // cpu_parse form
     uint64_t box_memory;       // bytes
     bool box_autostart;
+    uint64_t box_max_snapshots;   // of one box
     char box_subnet[CONFIG_TEXT]; // "10.178.0.0/20"; at most /20 in prefix length, addresses come from it
     char box_address_first[CONFIG_TEXT]; // reserved low part, e.g. "10.178.0.16"; the bridge is .1
+    uint64_t box_idle_freeze;            // ms without a session until a box is frozen, 0 = never
+    uint64_t box_idle_stop;              // ditto until it is stopped
     uint64_t wake_deadline;              // ms a login waits for its box
     bool box_forwarding;                 // -L, -D, -R and -A through the box's own sshd
     char jump_ports[CONFIG_TEXT]; // ports reachable on one's own box through the jump door: "22" or "22 80

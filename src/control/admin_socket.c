@@ -166,6 +166,14 @@ static void sink_save(void *arg, const char *path, const char *data, size_t leng
     } while (length > 0);
 }
 
+static void sink_pass(void *arg, const char *path, bool write)
+{
+    char frame[FRAME_PAYLOAD_MAX];
+    int n = snprintf(frame, sizeof frame, "%c%s", write ? 'w' : 'r', path);
+    if (n > 0 && (size_t)n < sizeof frame)
+        send_frame(arg, FRAME_PASS, frame, (size_t)n);
+}
+
 static bool sink_congested(void *arg)
 {
     struct conversation *t = arg;
@@ -189,6 +197,7 @@ static const struct command_sink sink = {
     .want = sink_want,
     .read = sink_read,
     .save = sink_save,
+    .pass = sink_pass,
     .congested = sink_congested,
     .exit = sink_exit,
 };
@@ -259,11 +268,14 @@ static void on_file_frame(struct conversation *t, const char *data, size_t lengt
 static void on_packet(void *arg, const char *data, size_t length, const int *fds, size_t fd_count)
 {
     struct conversation *t = arg;
-    for (size_t i = 0; i < fd_count; i++)
+    bool descriptor = fd_count == 1 && t->stage == TALK_RUNNING && length > 0 && data[0] == FRAME_FILE;
+    for (size_t i = 0; i < fd_count && !descriptor; i++)
         close(fds[i]);
-    if (length == 0 || length > FRAME_PAYLOAD_MAX * 2)
+    if (descriptor)
+        command_descriptor(t->run, fds[0]);
+    else if (length == 0 || length > FRAME_PAYLOAD_MAX * 2)
         return;
-    if (t->stage == TALK_NEW && data[0] == FRAME_RUN)
+    else if (t->stage == TALK_NEW && data[0] == FRAME_RUN)
         on_run_frame(t, data + 1, length - 1);
     else if (t->stage == TALK_RUNNING && data[0] == FRAME_INPUT)
         command_input(t->run, data + 1, length - 1);

@@ -2,12 +2,16 @@
 // between the deed and the word.
 #include "control/box_flow.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "control/agent.h"
+#include "control/deed.h"
+#include "control/idle.h"
 #include "control/writer.h"
 
 struct flow {
@@ -17,9 +21,11 @@ struct flow {
     enum box_op op;
     int64_t account_id;
     char actor[64];
+    struct box_wish wish; // its file is the flow's own until it is submitted
+    char *account;
     struct box_row row;
     bool have_row;
-    struct box_result result;
+    struct box_result result; // its snapshots are the flow's own
     struct event *fail_event; // a failure found before submitting is told from the loop
     box_progress_fn progress;
     box_flow_done_fn done; // NULL once cancelled: the flow goes on, its bookkeeping is still owed
@@ -49,6 +55,10 @@ static void flow_free(struct flow *flow)
     *flow->link = flow->next;
     if (flow->fail_event != NULL)
         event_free(flow->fail_event);
+    free(flow->result.snapshots);
+    free(flow->account);
+    if (flow->wish.file > 0)
+        close(flow->wish.file);
     free(flow);
 }
 
@@ -133,6 +143,16 @@ static void spec_of_row(const struct box_row *row, struct box_spec *spec)
     snprintf(spec->cpu, sizeof spec->cpu, "%s", row->cpu);
 }
 
+static void spec_of_wish(const struct flow *flow, struct box_spec *spec)
+{
+    spec->change = flow->wish.change;
+    spec->asleep_is_enough = flow->wish.asleep_is_enough;
+    spec->file = flow->wish.file;
+    spec->account = flow->account;
+    spec->snapshots_max = (unsigned)flow->control->config->box_max_snapshots;
+    snprintf(spec->snapshot, sizeof spec->snapshot, "%s", flow->wish.snapshot);
+}
+
 static void on_box_progress(void *arg, const char *step, unsigned number, unsigned total)
 {
     struct flow *flow = arg;
@@ -140,39 +160,29 @@ static void on_box_progress(void *arg, const char *step, unsigned number, unsign
         flow->progress(flow->arg, step, number, total);
 }
 
-static enum err record_one(struct flow *flow, enum audit_event event, const char *reason, struct fault *f)
+static bool wakes(enum box_op op)
 {
-    struct audit_record record = {
-        .event = event,
-        .user = flow->row.user,
-        .actor = flow->actor,
-        .box = flow->row.name,
-        .duration_ms = flow->result.elapsed_ms,
-        .reason = reason,
-    };
-    return writer_audit(flow->control->writer, &record, f);
+    return op == BOX_OP_ENSURE || op == BOX_OP_START || op == BOX_OP_RESTART;
+}
+
+static bool is_look(enum box_op op)
+{
+    return op == BOX_OP_STATE || op == BOX_OP_SNAPSHOTS;
 }
 
 // What the flight did, once for all who shared it.
 static enum err record(struct flow *flow, struct fault *f)
 {
-    struct control *c = flow->control;
-    const struct box_result *result = &flow->result;
-    if (c->flows->recorded_flight == result->flight)
+    struct box_flows *flows = flow->control->flows;
+    const struct deed deed = {.op = flow->op,
+                              .row = &flow->row,
+                              .wish = &flow->wish,
+                              .result = &flow->result,
+                              .actor = flow->actor};
+    if (flows->recorded_flight == flow->result.flight)
         return ERR_NONE;
-    c->flows->recorded_flight = result->flight;
-    if (result->code != ERR_NONE && flow->op != BOX_OP_STATE)
-        return record_one(flow, AUDIT_BOX_FAILED, result->fault.text, f);
-    enum err e = ERR_NONE;
-    if (result->created)
-        e = record_one(flow, AUDIT_BOX_CREATED, "", f);
-    else if (result->started)
-        e = record_one(flow, AUDIT_BOX_STARTED, box_state_name(result->was), f);
-    else if (flow->op == BOX_OP_STOP || flow->op == BOX_OP_FREEZE)
-        e = record_one(flow, AUDIT_BOX_STOPPED, box_state_name(result->state), f);
-    else if (flow->op == BOX_OP_DELETE)
-        e = record_one(flow, AUDIT_BOX_DELETED, "", f);
-    return e;
+    flows->recorded_flight = flow->result.flight;
+    return deed_record(flow->control->writer, &deed, f);
 }
 
 static void on_recorded(void *arg, enum err code, const struct fault *f)
@@ -185,27 +195,87 @@ static void on_recorded(void *arg, enum err code, const struct fault *f)
     tell(flow);
 }
 
+static void keep_result(struct flow *flow, const struct box_result *result)
+{
+    flow->result = *result;
+    flow->result.list = NULL;
+    flow->result.list_count = 0;
+    flow->result.images = NULL; // these two come from operations that have no flow
+    flow->result.account = NULL;
+    flow->result.snapshots = NULL;
+    flow->result.snapshot_count = 0;
+    if (result->snapshot_count > 0)
+        flow->result.snapshots = calloc(result->snapshot_count, sizeof *result->snapshots);
+    if (flow->result.snapshots != NULL) {
+        memcpy(flow->result.snapshots, result->snapshots, result->snapshot_count * sizeof *result->snapshots);
+        flow->result.snapshot_count = result->snapshot_count;
+    }
+}
+
+// The row as it is now, not as it was when this was asked for: others may have changed other limits
+// meanwhile.
+static enum err store_change(struct flow *flow, struct fault *f)
+{
+    const struct box_change *change = &flow->wish.change;
+    struct store *s = flow->control->store;
+    struct box_row row;
+    enum err e = box_get(s, flow->account_id, &row, f);
+    if (e == ERR_NONE && (change->cpu[0] != '\0' || change->memory > 0 || change->disk > 0))
+        e = box_set_limits(s, flow->account_id, change->cpu[0] != '\0' ? change->cpu : row.cpu,
+                           change->memory > 0 ? change->memory : row.memory,
+                           change->disk > 0 ? change->disk : row.disk, f);
+    if (e == ERR_NONE && change->autostart != CHANGE_KEEP)
+        e = box_set_autostart(s, flow->account_id, change->autostart == CHANGE_ON, f);
+    return e;
+}
+
+static void on_autostart_told(void *arg, const struct box_result *result)
+{
+    (void)arg;
+    if (result->code != ERR_NONE)
+        log_event(LOG_LEVEL_WARN, "autostart_not_set", "error=%s", log_quote(result->fault.text));
+}
+
+// Its sleep has told Incus to leave it asleep when the host starts (provision/box.c). Nobody waits for this.
+static void tell_autostart(struct flow *flow)
+{
+    const struct box_result *result = &flow->result;
+    struct box_spec spec;
+    if (result->code != ERR_NONE || !result->started || !flow->row.autostart ||
+        flow->row.phase != BOX_READY || (result->was != BOX_STATE_STOPPED && result->was != BOX_STATE_FROZEN))
+        return;
+    spec_of_row(&flow->row, &spec);
+    spec.change.autostart = CHANGE_ON;
+    (void)provision_submit(flow->control->provision, BOX_OP_CHANGE, &spec, NULL, on_autostart_told, NULL);
+}
+
 static void on_box_done(void *arg, const struct box_result *result)
 {
     struct flow *flow = arg;
     struct control *c = flow->control;
     struct fault f = {.code = ERR_NONE};
-    flow->result = *result;
-    flow->result.list = NULL;
-    flow->result.list_count = 0;
+    keep_result(flow, result);
     enum err e = record(flow, &f);
+    tell_autostart(flow);
+    if (result->code == ERR_NONE && flow->row.driver == BOX_DRIVER_INCUS)
+        idle_moved(c, flow->account_id, flow->op, result);
     bool ready = result->code == ERR_NONE && (flow->op == BOX_OP_ENSURE || flow->op == BOX_OP_START) &&
                  flow->row.phase != BOX_READY;
     if (e == ERR_NONE && ready && result->hostkeys[0] != '\0')
         e = box_set_hostkeys(c->store, flow->account_id, result->hostkeys, &f);
     if (e == ERR_NONE && ready)
         e = box_set_phase(c->store, flow->account_id, BOX_READY, &f);
+    if (e == ERR_NONE && result->code == ERR_NONE && flow->op == BOX_OP_CHANGE)
+        e = store_change(flow, &f);
     if (e == ERR_NONE)
         e = box_get(c->store, flow->account_id, &flow->row, &f);
     if (e == ERR_NOTFOUND) { // deleted meanwhile; the operation's own result stands
         flow->have_row = false;
         e = ERR_NONE;
     }
+    if (e == ERR_NONE && flow->have_row && flow->row.phase == BOX_DELETING &&
+        wakes(flow->op)) // while it woke
+        e = fault_set(&f, ERR_CONFLICT, "%s is being deleted", flow->row.name);
     if (e != ERR_NONE && flow->result.code == ERR_NONE) {
         flow->result.code = e;
         flow->result.fault = f;
@@ -227,8 +297,10 @@ static void submit(struct flow *flow)
     char gateway_key[256];
     char *keys = NULL;
     spec_of_row(&flow->row, &spec);
+    spec_of_wish(flow, &spec);
     enum err e = agent_public_line(flow->row.gateway_seed, gateway_key, sizeof gateway_key, &f);
-    if (e == ERR_NONE && (!spec.provisioned || flow->op == BOX_OP_KEYS))
+    if (e == ERR_NONE &&
+        (!spec.provisioned || flow->op == BOX_OP_KEYS || flow->op == BOX_OP_SNAPSHOT_RESTORE))
         e = user_keys(c, flow->account_id, &keys, &f);
     if (e != ERR_NONE) {
         fail(flow, e, &f);
@@ -271,11 +343,10 @@ static void start(struct flow *flow)
         return;
     }
     flow->have_row = true;
-    bool making = flow->op == BOX_OP_ENSURE || flow->op == BOX_OP_START || flow->op == BOX_OP_RESTART;
-    if (flow->row.phase == BOX_DELETING && flow->op != BOX_OP_DELETE && flow->op != BOX_OP_STATE) {
+    if (flow->row.phase == BOX_DELETING && flow->op != BOX_OP_DELETE && !is_look(flow->op)) {
         fault_set(&f, ERR_CONFLICT, "%s is being deleted", flow->row.name);
         fail(flow, ERR_CONFLICT, &f);
-    } else if (making && flow->op != BOX_OP_ENSURE && flow->row.phase == BOX_ABSENT) {
+    } else if (wakes(flow->op) && flow->op != BOX_OP_ENSURE && flow->row.phase == BOX_ABSENT) {
         fault_set(&f, ERR_NOTFOUND, "%s has not been made yet: it is made at the first login",
                   flow->row.name);
         fail(flow, ERR_NOTFOUND, &f);
@@ -288,8 +359,27 @@ static void start(struct flow *flow)
     }
 }
 
+static void take_wish(struct flow *flow, const struct box_wish *wish)
+{
+    flow->wish = *wish;
+    flow->wish.account = NULL;
+    flow->account = wish->account == NULL ? NULL : strdup(wish->account);
+    flow->wish.file = wish->file > 0 ? fcntl(wish->file, F_DUPFD_CLOEXEC, 3) : 0;
+    if (flow->wish.file < 0 || (wish->account != NULL && flow->account == NULL)) {
+        log_event(LOG_LEVEL_ERROR, "out_of_memory", "where=box_flow");
+        abort(); // as in box_flow_submit_wish
+    }
+}
+
 uint64_t box_flow_submit(struct control *c, enum box_op op, int64_t account_id, const char *actor,
                          box_progress_fn progress, box_flow_done_fn done, void *arg)
+{
+    return box_flow_submit_wish(c, op, NULL, account_id, actor, progress, done, arg);
+}
+
+uint64_t box_flow_submit_wish(struct control *c, enum box_op op, const struct box_wish *wish,
+                              int64_t account_id, const char *actor, box_progress_fn progress,
+                              box_flow_done_fn done, void *arg)
 {
     struct box_flows *flows = c->flows;
     struct flow *flow = calloc(1, sizeof *flow);
@@ -304,6 +394,8 @@ uint64_t box_flow_submit(struct control *c, enum box_op op, int64_t account_id, 
     flow->ticket = ++flows->next_ticket;
     flow->op = op;
     flow->account_id = account_id;
+    if (wish != NULL)
+        take_wish(flow, wish);
     snprintf(flow->actor, sizeof flow->actor, "%s", actor);
     flow->progress = progress;
     flow->done = done;

@@ -18,6 +18,19 @@ typedef void (*box_flow_done_fn)(void *arg, const struct box_row *row, const str
 // as they say.
 uint64_t box_flow_submit(struct control *c, enum box_op op, int64_t account_id, const char *actor,
                          box_progress_fn progress, box_flow_done_fn done, void *arg);
+
+// What an operation needs beyond the box's row.
+struct box_wish {
+    struct box_change change; // CHANGE: the row follows once Incus has done it
+    char snapshot[NAME_SNAPSHOT_SIZE];
+    bool asleep_is_enough; // FREEZE, see struct box_spec
+    int file;              // EXPORT: dup'ed
+    const char *account;   // EXPORT: copied
+    char target[128];      // of the audit record: what the file is called
+};
+uint64_t box_flow_submit_wish(struct control *c, enum box_op op, const struct box_wish *wish,
+                              int64_t account_id, const char *actor, box_progress_fn progress,
+                              box_flow_done_fn done, void *arg);
 void box_flow_cancel(struct control *c, uint64_t ticket);
 
 // The gateway's public key for this box, "ssh-ed25519 AAAA... containarium-gateway", into out (256 bytes).

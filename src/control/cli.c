@@ -14,139 +14,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "control/cli.h"
 #include "wire/frame.h"
 
 #define DEFAULT_SOCKET "/run/containarium/control.sock"
-#define SAVES_MAX 8
-
-struct saving {
-    char *path;
-    int fd; // -1: it could not be made
-};
-
-struct cli {
-    int fd; // of the conversation
-    int argc;
-    char **argv; // what goes to the control plane
-    bool input_wanted, input_ended;
-    bool out_broken; // nobody reads our stdout any more
-    bool failed;     // something on our side went wrong: the status is not 0
-    struct saving saves[SAVES_MAX];
-    size_t save_count;
-};
-
-static void complain(const char *what, const char *which)
-{
-    fprintf(stderr, "containarium: %s %s: %s\n", what, which, strerror(errno));
-}
-
-static bool write_all(int fd, const char *data, size_t length)
-{
-    while (length > 0) {
-        ssize_t n = write(fd, data, length);
-        if (n < 0 && errno == EAGAIN) {
-            struct pollfd p = {.fd = fd, .events = POLLOUT};
-            (void)poll(&p, 1, -1);
-        } else if (n < 0 && errno != EINTR) {
-            return false;
-        } else if (n > 0) {
-            data += n;
-            length -= (size_t)n;
-        }
-    }
-    return true;
-}
-
-static bool send_frame(struct cli *c, char type, const char *data, size_t length)
-{
-    char frame[FRAME_PAYLOAD_MAX + 1];
-    if (length > FRAME_PAYLOAD_MAX)
-        return false;
-    frame[0] = type;
-    if (length > 0)
-        memcpy(frame + 1, data, length);
-    while (send(c->fd, frame, length + 1, MSG_NOSIGNAL) < 0) {
-        if (errno != EINTR)
-            return false;
-    }
-    return true;
-}
-
-// ---- files: only what stands in our own arguments, as a word or after the = of an option
-
-static bool is_own_argument(const struct cli *c, const char *path)
-{
-    for (int i = 0; i < c->argc; i++) {
-        const char *equals = strncmp(c->argv[i], "--", 2) == 0 ? strchr(c->argv[i], '=') : NULL;
-        if (strcmp(c->argv[i], path) == 0 || (equals != NULL && strcmp(equals + 1, path) == 0))
-            return true;
-    }
-    return false;
-}
-
-static void send_file_error(struct cli *c, const char *path, const char *why)
-{
-    char text[FRAME_PAYLOAD_MAX];
-    int n = snprintf(text, sizeof text, "Ecannot read %.4000s: %s", path, why);
-    (void)send_frame(c, FRAME_FILE, text, (size_t)n);
-}
-
-static void send_file(struct cli *c, const char *path)
-{
-    char chunk[FRAME_PAYLOAD_MAX];
-    ssize_t n = -1;
-    if (!is_own_argument(c, path)) {
-        send_file_error(c, path, "it is not among the arguments of this command");
-        return;
-    }
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd >= 0) {
-        chunk[0] = 'O';
-        while ((n = read(fd, chunk + 1, sizeof chunk - 1)) > 0) {
-            if (!send_frame(c, FRAME_FILE, chunk, (size_t)n + 1))
-                break;
-        }
-    }
-    if (n < 0)
-        send_file_error(c, path, strerror(errno));
-    else
-        (void)send_frame(c, FRAME_FILE, "O", 1);
-    if (fd >= 0)
-        close(fd);
-}
-
-static struct saving *find_saving(struct cli *c, const char *path)
-{
-    for (size_t i = 0; i < c->save_count; i++) {
-        if (strcmp(c->saves[i].path, path) == 0)
-            return &c->saves[i];
-    }
-    if (c->save_count == SAVES_MAX)
-        return NULL;
-    struct saving *s = &c->saves[c->save_count];
-    *s = (struct saving){.path = strdup(path), .fd = -1};
-    if (s->path == NULL)
-        return NULL;
-    c->save_count++;
-    if (is_own_argument(c, path))
-        s->fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0600);
-    else
-        errno = EPERM;
-    if (s->fd < 0)
-        complain("cannot write", path);
-    c->failed = c->failed || s->fd < 0;
-    return s;
-}
-
-static void save_file(struct cli *c, const char *data, size_t length)
-{
-    size_t head = strnlen(data, length) + 1;
-    struct saving *s = head <= length ? find_saving(c, data) : NULL;
-    if (s != NULL && s->fd >= 0 && !write_all(s->fd, data + head, length - head)) {
-        complain("cannot write", s->path);
-        c->failed = true;
-    }
-}
 
 // ---- the conversation
 
@@ -165,7 +36,7 @@ static bool send_run(struct cli *c)
     json_t *run = json_pack("{s:o, s:b, s:b, s:b}", "argv", words, "tty_in", isatty(STDIN_FILENO), "tty_out",
                             isatty(STDOUT_FILENO), "tty_err", isatty(STDERR_FILENO));
     char *text = run == NULL ? NULL : json_dumps(run, JSON_COMPACT);
-    bool sent = text != NULL && send_frame(c, FRAME_RUN, text, strlen(text));
+    bool sent = text != NULL && cli_send_frame(c, FRAME_RUN, text, strlen(text));
     if (!sent)
         fprintf(stderr, "containarium: the command is too long, or containariumd went away\n");
     free(text);
@@ -180,7 +51,7 @@ static void send_input(struct cli *c)
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     c->input_ended = n <= 0;
-    (void)send_frame(c, FRAME_INPUT, chunk, n > 0 ? (size_t)n : 0);
+    (void)cli_send_frame(c, FRAME_INPUT, chunk, n > 0 ? (size_t)n : 0);
 }
 
 // One frame from the control plane. The exit status, or -1 to go on.
@@ -189,25 +60,28 @@ static int take_frame(struct cli *c, char *frame, size_t length)
     frame[length] = '\0';
     switch (frame[0]) {
     case FRAME_OUT:
-        if (!c->out_broken && !write_all(STDOUT_FILENO, frame + 1, length - 1)) {
+        if (!c->out_broken && !cli_write_all(STDOUT_FILENO, frame + 1, length - 1)) {
             c->out_broken = true;
             if (errno == EPIPE)
                 return 128 + SIGPIPE; // as any filter would: `containarium audit | head`
-            complain("cannot write to", "standard output");
+            cli_complain("cannot write to", "standard output");
             c->failed = true;
         }
         return -1;
     case FRAME_ERR:
-        (void)write_all(STDERR_FILENO, frame + 1, length - 1);
+        (void)cli_write_all(STDERR_FILENO, frame + 1, length - 1);
         return -1;
     case FRAME_WANT:
         c->input_wanted = true;
         return -1;
     case FRAME_READ:
-        send_file(c, frame + 1);
+        cli_send_file(c, frame + 1);
         return -1;
     case FRAME_SAVE:
-        save_file(c, frame + 1, length - 1);
+        cli_save_file(c, frame + 1, length - 1);
+        return -1;
+    case FRAME_PASS:
+        cli_pass_file(c, frame + 1, length - 1);
         return -1;
     case FRAME_EXIT:
         return atoi(frame + 1);
@@ -224,6 +98,7 @@ static int receive(struct cli *c)
         return take_frame(c, frame, (size_t)n);
     if (n < 0 && (errno == EINTR || errno == EAGAIN))
         return -1;
+    c->lost = true;
     fprintf(stderr,
             "containarium: containariumd went away before it answered; see: journalctl -u containariumd\n");
     return 1;
@@ -248,13 +123,7 @@ static int converse(struct cli *c)
         else if (polled[1].revents != 0)
             send_input(c);
     }
-    for (size_t i = 0; i < c->save_count; i++) {
-        if (c->saves[i].fd >= 0 && close(c->saves[i].fd) != 0) {
-            complain("cannot write", c->saves[i].path);
-            c->failed = true;
-        }
-        free(c->saves[i].path);
-    }
+    cli_files_end(c, status);
     return status == 0 && c->failed ? 1 : status;
 }
 
@@ -376,7 +245,7 @@ static int run_remote(const char *server, int argc, char **argv)
     }
     signal(SIGPIPE, SIG_DFL);
     execvp("ssh", ssh);
-    complain("cannot run", "ssh");
+    cli_complain("cannot run", "ssh");
     return 1;
 }
 

@@ -1,4 +1,4 @@
-// list, info, delete: what is known of users and their boxes, and the end of one.
+// list, info: what is known of users and their boxes.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 #include "control/command_run.h"
 #include "control/describe.h"
 #include "control/gateway_link.h"
+#include "control/idle.h"
 #include "control/table.h"
 
 // ---- list
@@ -28,37 +29,13 @@ static const struct box_entry *find_entry(const struct command_run *run, const c
     return NULL;
 }
 
-static enum err take_time(const struct audit_record *record, void *arg, struct fault *f)
-{
-    (void)f;
-    *(time_t *)arg = record->time;
-    return ERR_NONE;
-}
-
-// When the user's last connection ended; 0 if none ever did.
-static time_t last_logout(struct store *s, const char *user)
-{
-    struct audit_query query = {.user = user, .event = audit_event_name(AUDIT_LOGOUT), .limit = 1};
-    time_t when = 0;
-    struct fault f;
-    return audit_each(s, &query, take_time, &when, &f) == ERR_NONE ? when : 0;
-}
-
-static void count_in_box(const struct live_session *session, void *arg)
-{
-    *(unsigned *)arg += strcmp(session->login, session->user) == 0; // not those at the console
-}
-
 // "in use", "3h 5m", "-" when never used.
 static void idle_text(const struct command_run *run, const struct account *account, char *out, size_t size)
 {
-    struct control *c = run->control;
-    time_t since = last_logout(c->store, account->name), now = time(NULL);
-    unsigned in_box = 0;
-    gateway_each_live(c->gateway, account->id, count_in_box, &in_box);
-    if (in_box > 0)
+    time_t since = idle_since(run->control, account->id), now = time(NULL);
+    if (idle_in_use(run->control, account->id))
         snprintf(out, size, "in use");
-    else if (since == 0)
+    else if (since == 0 || account->last_login == 0)
         snprintf(out, size, "-");
     else
         duration_format((uint64_t)(now > since ? now - since : 0) * 1000, out, size);
@@ -78,6 +55,11 @@ static void list_row(struct listing *l, const struct account *account, const str
         if (one != NULL)
             json_object_set_new(one, "sessions",
                                 json_integer(gateway_count_live(l->run->control->gateway, account->id)));
+        if (one != NULL)
+            json_object_set_new(one, "idle_since",
+                                idle_in_use(l->run->control, account->id)
+                                    ? json_null()
+                                    : describe_time(idle_since(l->run->control, account->id)));
         json_array_append_new(l->array, one);
         return;
     }
@@ -287,78 +269,5 @@ void cmd_info(struct command_run *run)
         info_show(run, 0);
     } else {
         verb_box(run, BOX_OP_STATE, on_first_look);
-    }
-}
-
-// ---- delete
-
-static void on_deleted(struct command_run *run)
-{
-    (void)gateway_kick(run->control->gateway, run->account.id, NULL, "this account was deleted");
-    if (run->json)
-        verb_result(run, json_pack("{s:s, s:s}", "deleted", run->user, "box", run->row.name));
-    else
-        verb_out(run, "Deleted %s%s%s.\n", run->user, run->row.name[0] == '\0' ? "" : " and ", run->row.name);
-    verb_done(run);
-}
-
-static void forget_account(struct command_run *run)
-{
-    struct fault f;
-    struct audit_record record = {.event = AUDIT_ACCOUNT_DELETED, .box = run->row.name};
-    enum err e = account_delete(run->control->store, run->account.id, &f);
-    if (e != ERR_NONE && e != ERR_NOTFOUND) {
-        verb_fail(run, &f);
-        return;
-    }
-    if (verb_audit(run, &record))
-        verb_commit(run, on_deleted);
-}
-
-static void on_box_gone(struct command_run *run)
-{
-    if (run->result.code == ERR_NONE) {
-        forget_account(run);
-        return;
-    }
-    struct fault f = run->result.fault;
-    f.code = run->result.code;
-    (void)fault_prefix(&f, "the box of %s could not be deleted", run->user);
-    verb_hint(run, "Nobody can log in to it any more; run the same command again to finish.");
-    verb_fail(run, &f);
-}
-
-static void delete_it(struct command_run *run)
-{
-    struct fault f;
-    struct box_row row;
-    (void)gateway_kick(run->control->gateway, run->account.id, NULL, "this account is being deleted");
-    enum err e = box_get(run->control->store, run->account.id, &row, &f);
-    if (e == ERR_NONE) {
-        run->row = row;
-        verb_box(run, BOX_OP_DELETE, on_box_gone);
-    } else if (e == ERR_NOTFOUND) {
-        forget_account(run);
-    } else {
-        verb_fail(run, &f);
-    }
-}
-
-void cmd_delete(struct command_run *run)
-{
-    char question[160];
-    if (verb_flag(run, "backup")) {
-        verb_failf(run, ERR_INVALID,
-                   "--backup is not there yet, and nothing was deleted; to keep the data, copy it out "
-                   "first, then delete without --backup");
-    } else if (run->account.id == run->who.account_id) {
-        verb_failf(run, ERR_CONFLICT,
-                   "this is the account you are logged in with; another administrator can delete it");
-    } else if (verb_flag(run, "force")) {
-        delete_it(run);
-    } else {
-        snprintf(question, sizeof question, "Delete %s, the box %s-container and everything in it?",
-                 run->user, run->user);
-        verb_confirm(run, question, delete_it);
     }
 }

@@ -9,12 +9,8 @@
 static void on_moved(struct command_run *run)
 {
     char seconds[32];
-    if (run->result.code != ERR_NONE) {
-        struct fault f = run->result.fault;
-        f.code = run->result.code;
-        verb_fail(run, &f);
+    if (verb_box_failed(run))
         return;
-    }
     const char *word = box_state_name(run->result.state);
     if (run->json) {
         verb_result(run, json_pack("{s:s, s:s, s:s, s:I}", "box", run->row.name, "was",
@@ -30,16 +26,7 @@ static void on_moved(struct command_run *run)
 
 static void move(struct command_run *run, enum box_op op)
 {
-    struct fault f;
-    enum err e = box_get(run->control->store, run->account.id, &run->row, &f);
-    if (e == ERR_NOTFOUND || (e == ERR_NONE && run->row.phase == BOX_ABSENT))
-        verb_failf(run, ERR_NOTFOUND, "%s has no box yet: it is made at the first login", run->user);
-    else if (e != ERR_NONE)
-        verb_fail(run, &f);
-    else if (run->row.driver == BOX_DRIVER_STATIC)
-        verb_failf(run, ERR_CONFLICT, "the box of %s is an existing machine at %s; it is not ours to %s",
-                   run->user, run->row.address, run->command->name);
-    else
+    if (verb_own_box(run))
         verb_box(run, op, on_moved);
 }
 
@@ -66,30 +53,30 @@ void cmd_freeze(struct command_run *run)
 static void on_set(struct command_run *run)
 {
     bool on = strcmp(run->words[0], "on") == 0;
+    if (verb_box_failed(run))
+        return;
     if (run->json)
         verb_result(run, json_pack("{s:s, s:b}", "user", run->user, "autostart", on));
     else
         verb_out(run, "Auto-start of %s: %s\n", run->user, on ? "Enabled" : "Disabled");
-    if (run->row.phase != BOX_ABSENT && run->row.autostart != on)
-        verb_note(run,
-                  "Note: recorded for the next time the box is made; Incus cannot be told about one that "
-                  "exists yet.");
     verb_done(run);
 }
 
 void cmd_autostart(struct command_run *run)
 {
     struct fault f;
-    bool on = strcmp(run->words[0], "on") == 0;
-    if (!on && strcmp(run->words[0], "off") != 0) {
+    struct box_wish wish = {.change = {.autostart = CHANGE_ON}};
+    if (strcmp(run->words[0], "off") == 0) {
+        wish.change.autostart = CHANGE_OFF;
+    } else if (strcmp(run->words[0], "on") != 0) {
         verb_usage(run, "\"%.40s\" is neither on nor off", run->words[0]);
         return;
     }
     enum err e = box_get(run->control->store, run->account.id, &run->row, &f);
-    if (e == ERR_NONE)
-        e = box_set_autostart(run->control->store, run->account.id, on, &f);
-    if (e != ERR_NONE)
+    if (e == ERR_NOTFOUND || (e == ERR_NONE && run->row.driver == BOX_DRIVER_STATIC))
+        (void)verb_own_box(run); // says why
+    else if (e != ERR_NONE)
         verb_fail(run, &f);
-    else
-        verb_commit(run, on_set);
+    else // also of a box that is not made yet
+        verb_box_wish(run, BOX_OP_CHANGE, &wish, on_set);
 }

@@ -152,12 +152,16 @@ static bool take_option(struct command_run *run, char *const *argv, size_t argc,
         verb_usage(run, "--%s takes no value", o->name);
         return false;
     }
-    if (o->value != NULL && value == NULL) {
+    if (o->value != NULL && o->value[0] != '[' && value == NULL) {
         if (*at + 1 >= argc) {
             verb_usage(run, "--%s needs a value: --%s %s", o->name, o->name, o->value);
             return false;
         }
         value = argv[++*at];
+    }
+    if (o->value != NULL && value != NULL && value[0] == '\0' && o->value[0] == '[') {
+        verb_usage(run, "--%s= needs a value, or leave the = out", o->name);
+        return false;
     }
     if (!o->repeat && o->value != NULL && verb_option(run, o->name) != NULL) {
         verb_usage(run, "--%s is given twice", o->name);

@@ -13,7 +13,7 @@ struct command_run; // one command being carried out
 
 struct command_option {
     const char *name;  // without dashes; NULL ends the list
-    const char *value; // what its value is called; NULL: it takes none
+    const char *value; // what its value is called; NULL: it takes none; "[...]": only as --name=VALUE
     bool repeat;
     const char *help;
 };
@@ -62,7 +62,8 @@ struct command_sink {
     void (*want)(void *arg);                   // command_input is awaited from now on
     void (*read)(void *arg, const char *path); // command_file is awaited
     void (*save)(void *arg, const char *path, const char *data,
-                 size_t length);         // the first one makes the file anew
+                 size_t length);                           // the first one makes the file anew
+    void (*pass)(void *arg, const char *path, bool write); // command_descriptor is awaited
     bool (*congested)(void *arg);        // true: wait for command_resume before writing more
     void (*exit)(void *arg, int status); // the end, once
 };
@@ -79,6 +80,7 @@ struct command_run *command_start(struct control *c, const struct identity *who,
                                   void *arg);
 void command_input(struct command_run *run, const char *data, size_t length); // length 0: the end of it
 void command_file(struct command_run *run, const char *data, size_t length);  // ditto
+void command_descriptor(struct command_run *run, int fd);                     // takes it
 void command_file_failed(struct command_run *run, const char *why);
 void command_resume(struct command_run *run);
 

@@ -54,7 +54,7 @@ static void list_options(struct command_run *run, const struct command *c)
     struct table *t = table_new();
     for (size_t i = 0; i < 2; i++) {
         for (const struct command_option *o = lists[i]; o != NULL && o->name != NULL; o++)
-            table_row(t, "  --%s%s%s\t%s%s", o->name, o->value == NULL ? "" : " ",
+            table_row(t, "  --%s%s%s\t%s%s", o->name, o->value == NULL || o->value[0] == '[' ? "" : " ",
                       o->value == NULL ? "" : o->value, o->help, o->repeat ? " (may be repeated)" : "");
     }
     verb_out(run, "\nOptions:\n");

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "control/command_run.h"
 
@@ -57,8 +59,7 @@ void verb_read(struct command_run *run, const char *source, verb_next_fn next)
         verb_failf(
             run, ERR_INVALID,
             "files of your machine cannot be read from here: write - for \"%.100s\" and feed it: %s %s "
-            "... - < "
-            "%.100s",
+            "... - < %.100s",
             source, verb_program(run), run->command->name, source);
     } else if (run->detached) {
         verb_failf(run, ERR_FAILED, "the caller is gone");
@@ -66,6 +67,38 @@ void verb_read(struct command_run *run, const char *source, verb_next_fn next)
         verb_wait_for(run, RUN_WAITS_FILE, next);
         run->sink->read(run->sink_arg, source);
     }
+}
+
+void verb_pass(struct command_run *run, const char *path, bool write, verb_next_fn next)
+{
+    if (!run->who.local) {
+        verb_failf(
+            run, ERR_INVALID,
+            "files of your machine cannot be %s from here: leave \"%.100s\" out, and the file is one of the "
+            "gateway's",
+            write ? "written" : "read", path);
+    } else if (run->detached) {
+        verb_failf(run, ERR_FAILED, "the caller is gone");
+    } else {
+        run->wants_descriptor = true;
+        verb_wait_for(run, RUN_WAITS_FILE, next);
+        run->sink->pass(run->sink_arg, path, write);
+    }
+}
+
+void command_descriptor(struct command_run *run, int fd)
+{
+    struct stat st;
+    if (run->wait != RUN_WAITS_FILE || !run->wants_descriptor) {
+        close(fd);
+        return;
+    }
+    run->wants_descriptor = false;
+    run->file = fd;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        verb_failf(run, ERR_INVALID, "that is not a regular file");
+    else
+        verb_go_on(run);
 }
 
 static void on_answer(struct command_run *run)
@@ -146,7 +179,9 @@ void command_file(struct command_run *run, const char *data, size_t length)
 {
     if (run->wait != RUN_WAITS_FILE)
         return;
-    if (length > 0)
+    if (run->wants_descriptor)
+        verb_failf(run, ERR_PROTOCOL, "this command line is older than the daemon: it passes no files");
+    else if (length > 0)
         (void)add_input(run, data, length);
     else
         verb_go_on(run);

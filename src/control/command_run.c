@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "control/box_flow.h"
 #include "control/writer.h"
@@ -140,6 +141,11 @@ void verb_done(struct command_run *run)
     finish(run, 0);
 }
 
+void verb_end(struct command_run *run, int status)
+{
+    finish(run, status);
+}
+
 void verb_hint(struct command_run *run, const char *format, ...)
 {
     va_list ap;
@@ -217,60 +223,6 @@ void verb_commit(struct command_run *run, verb_next_fn next)
 {
     verb_wait_for(run, RUN_WAITS_INSIDE, next);
     writer_after_commit(run->control->writer, run, on_commit, run);
-}
-
-static void on_box_progress(void *arg, const char *step, unsigned number, unsigned total)
-{
-    struct command_run *run = arg;
-    if (total > 0)
-        verb_note(run, "[%u/%u] %s...", number, total, step);
-    else
-        verb_note(run, "%s...", step);
-}
-
-static void on_box(void *arg, const struct box_row *row, const struct box_result *result)
-{
-    struct command_run *run = arg;
-    run->flow_ticket = 0;
-    run->result = *result;
-    run->result.list = NULL;
-    run->result.list_count = 0;
-    run->have_row = row != NULL;
-    if (row != NULL)
-        run->row = *row;
-    verb_go_on(run);
-}
-
-void verb_box(struct command_run *run, enum box_op op, verb_next_fn next)
-{
-    bool quiet = op == BOX_OP_STATE || op == BOX_OP_KEYS;
-    verb_wait_for(run, RUN_WAITS_INSIDE, next);
-    run->flow_ticket = box_flow_submit(run->control, op, run->account.id, run->who.actor,
-                                       quiet ? NULL : on_box_progress, on_box, run);
-}
-
-static void on_list(void *arg, const struct box_result *result)
-{
-    struct command_run *run = arg;
-    run->list_ticket = 0;
-    run->result = *result;
-    run->result.list = NULL;
-    free(run->entries);
-    run->entries = NULL;
-    run->entry_count = 0;
-    if (result->list_count > 0)
-        run->entries = calloc(result->list_count, sizeof *run->entries);
-    if (run->entries != NULL) {
-        memcpy(run->entries, result->list, result->list_count * sizeof *run->entries);
-        run->entry_count = result->list_count;
-    }
-    verb_go_on(run);
-}
-
-void verb_list(struct command_run *run, verb_next_fn next)
-{
-    verb_wait_for(run, RUN_WAITS_INSIDE, next);
-    run->list_ticket = provision_submit(run->control->provision, BOX_OP_LIST, NULL, NULL, on_list, run);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -401,5 +353,11 @@ void command_free(struct command_run *run)
     free(run->argv);
     free(run->input);
     free(run->entries);
+    free(run->snapshots);
+    free(run->images);
+    free(run->metadata);
+    free(run->health);
+    if (run->file > 0)
+        close(run->file);
     free(run);
 }

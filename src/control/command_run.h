@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "control/box_flow.h"
 #include "control/command.h"
 
 #define RUN_INPUT_MAX (256u << 10) // bytes of a file or of stdin
@@ -57,7 +58,9 @@ struct command_run {
     verb_next_fn confirmed; // after verb_confirm's question
     char *input;            // what was read last, NUL-terminated
     size_t input_length;
-    bool input_ended; // stdin can be read once
+    bool input_ended;      // stdin can be read once
+    bool wants_descriptor; // of a file on the caller's side
+    int file;              // after verb_pass; 0 = none
     uint64_t flow_ticket, list_ticket;
     bool following; // commits are told
     struct event *timer;
@@ -66,7 +69,13 @@ struct command_run {
     struct box_result result;  // ditto
     struct box_entry *entries; // after verb_list
     size_t entry_count;
-    void *state; // the handler's own; freed with state_free
+    struct box_snapshot *snapshots; // after verb_box with SNAPSHOTS, oldest first
+    size_t snapshot_count;
+    struct box_image *images; // after verb_provision with IMAGES, newest first
+    size_t image_count;
+    char *metadata;            // after IMPORT: the account, as text
+    struct box_health *health; // after HEALTH; NULL when Incus was not reached
+    void *state;               // the handler's own; freed with state_free
     void (*state_free)(void *state);
 };
 
@@ -91,6 +100,7 @@ void verb_save(struct command_run *run, const char *path, const char *data, size
 const char *verb_program(const struct command_run *run);
 
 void verb_done(struct command_run *run);
+void verb_end(struct command_run *run, int status); // of a verb that has said itself what is wrong
 // What to do about the failure that follows; printed below it.
 void verb_hint(struct command_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
 void verb_fail(struct command_run *run, const struct fault *f);
@@ -102,10 +112,20 @@ void verb_usage(struct command_run *run, const char *format, ...)
 void verb_commit(struct command_run *run, verb_next_fn next);
 // Carries out a box operation on run->account; steps are shown as they happen. run->row and run->result tell.
 void verb_box(struct command_run *run, enum box_op op, verb_next_fn next);
+void verb_box_wish(struct command_run *run, enum box_op op, const struct box_wish *wish, verb_next_fn next);
+// Loads run->row and says whether there is a box of ours to work on; false: the run has failed.
+bool verb_own_box(struct command_run *run);
+// Fails the run with what run->result says, if it says that something failed.
+bool verb_box_failed(struct command_run *run);
 // What Incus knows of all boxes: run->entries, or run->result.code.
 void verb_list(struct command_run *run, verb_next_fn next);
+// An operation that concerns no box: run->result, run->images, run->metadata.
+void verb_provision(struct command_run *run, enum box_op op, const struct box_spec *spec, verb_next_fn next);
 // `source` is "-" for stdin or a file on the caller's side; run->input has the bytes.
 void verb_read(struct command_run *run, const char *source, verb_next_fn next);
+// Opens a file on the caller's side for run->file: a regular one, made anew if it is to be written. Nothing
+// of it goes through this process's memory. For callers on this host; others are told so.
+void verb_pass(struct command_run *run, const char *path, bool write, verb_next_fn next);
 // Asks on the terminal; anything but "y" or "yes" ends the run. Without a terminal: a usage error naming
 // --force.
 void verb_confirm(struct command_run *run, const char *question, verb_next_fn next);

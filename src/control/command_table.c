@@ -25,12 +25,31 @@ static const struct command_option create_options[] = {
 
 static const struct command_option delete_options[] = {
     {"force", NULL, false, "do not ask"},
-    {"backup", NULL, false, "not yet"},
+    {"backup", "[=FILE]", false, "keep the box in a file first: on this host, or in [control] backup_dir"},
+    END,
+};
+
+static const struct command_option restore_options[] = {
+    {"role", "user|operator|admin", false, "what the account may do at the console; user unless said"},
     END,
 };
 
 static const struct command_option force_options[] = {
     {"force", NULL, false, "also when no key is left"},
+    END,
+};
+
+static const struct command_option resize_options[] = {
+    {"cpu", "N|LIST", false, "4 = that many cores; 0-3, 2-4 or 0,2 = pinned to those cores"},
+    {"memory", "SIZE", false, "memory limit, e.g. 4GB"},
+    {"disk", "SIZE", false, "disk quota, e.g. 50GB; it can only grow"},
+    {"force", NULL, false, "also a memory limit below what the box uses now"},
+    {"verbose", NULL, false, "-v: also say what was done"},
+    END,
+};
+
+static const struct command_option snapshot_restore_options[] = {
+    {"force", NULL, false, "do not ask"},
     END,
 };
 
@@ -115,8 +134,16 @@ static const struct command table[] = {
      "Show one box: state, limits, use, keys, sessions", NULL, "info alice", cmd_info},
     {"delete", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER", 1, 1, delete_options,
      "Delete a user, their box and all its data",
-     "Live sessions end, keys and box go; the audit trail stays.", "delete alice\ndelete alice --force",
+     "Live sessions end, keys and box go; the audit trail stays. With --backup the box is stopped and "
+     "written to a file first, with its account and keys; if that fails, nothing is deleted. A file on this "
+     "host is not overwritten. --json: deleted, box, and backup with file, bytes, sha256.",
+     "delete alice\ndelete alice --force\ndelete alice --backup\ndelete alice --backup=/srv/alice.backup",
      cmd_delete},
+    {"restore", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "FILE", 1, 1, restore_options,
+     "Bring a user and their box back from a backup",
+     "FILE is what `delete --backup` wrote: a name in [control] backup_dir, or a file on this host. Files, "
+     "keys, host keys and limits are those of the backup; the role is \"user\" unless --role says otherwise.",
+     "restore alice-20261124T220000Z.backup\nrestore /srv/alice.backup", cmd_restore},
     {"start", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL, "Start a box, or wake it",
      NULL, "start alice", cmd_start},
     {"stop", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL, "Shut a box down",
@@ -127,7 +154,31 @@ static const struct command table[] = {
      "Freeze a box: processes pause where they are", "The next login wakes it within milliseconds.",
      "freeze alice", cmd_freeze},
     {"autostart", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER on|off", 2, 2, NULL,
-     "Say whether a box starts with the host", NULL, "autostart alice off", cmd_autostart},
+     "Say whether a box starts with the host",
+     "A box that slept when the host went down stays asleep either way; its next login wakes it.",
+     "autostart alice off", cmd_autostart},
+    {"resize", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_REQUIRED, true,
+     "USER", 1, 1, resize_options,
+     "Give a box other limits, while it runs",
+     "In force when the command returns, without a restart. What is not said stays. Without --force, memory "
+     "is not cut below what the box uses now. --json: limits and was, each cpu, memory, disk; sizes in "
+     "bytes.",
+     "resize alice --memory 8GB\nresize alice --cpu 4 --memory 8GB --disk 100GB", cmd_resize},
+    {"snapshot create", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER [NAME]", 1, 2, NULL,
+     "Keep a box's disk as it is now",
+     "Takes moments and, until the box changes, no space. Without a name it is called after the time (UTC). "
+     "How many there may be says [box] max_snapshots.",
+     "snapshot create alice\nsnapshot create alice before-upgrade", cmd_snapshot_create},
+    {"snapshot list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, NULL,
+     "List a box's snapshots, oldest first", "--json: a list of name, created, size in bytes.",
+     "snapshot list alice", cmd_snapshot_list},
+    {"snapshot restore", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER NAME", 2, 2,
+     snapshot_restore_options, "Put a box's disk back to a snapshot",
+     "Its sessions end; a box that was up is up again afterwards. Limits and SSH keys stay as they are "
+     "today.",
+     "snapshot restore alice before-upgrade", cmd_snapshot_restore},
+    {"snapshot delete", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER NAME", 2, 2, NULL,
+     "Delete a snapshot", NULL, "snapshot delete alice before-upgrade", cmd_snapshot_delete},
     {"keys list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, NULL,
      "List a user's SSH keys", NULL, "keys list alice", cmd_keys_list},
     {"keys add", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-]", 1, 2, NULL,
@@ -195,6 +246,20 @@ static const struct command table[] = {
      "Print the signed end of the trail",
      "Kept elsewhere, it proves later that the trail up to here is still the same.", "audit head --json",
      cmd_audit_head},
+    {"image list", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
+     "List the images boxes can be made of",
+     "They are built on the gateway, by packaging/image.sh. --json: a list of alias, fingerprint, "
+     "description, size in bytes, added, backup_of, current.",
+     "image list", cmd_image_list},
+    {"image use", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "NAME|FINGERPRINT", 1, 1, NULL,
+     "Make new boxes of another image", "Boxes that are there stay what they are.",
+     "image use containarium-next", cmd_image_use},
+    {"doctor", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
+     "Check what logins need, and say how to mend what is wrong",
+     "Incus with its project, network, image and pool; clock, disk, permissions, host keys; and whether the "
+     "gateway answers. Exit status 1 when a check fails, not for a warning. --json: well, and checks with "
+     "check, level (ok, warn, fail), text and mend.",
+     "doctor\ndoctor --json", cmd_doctor},
     {"config show", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
      "Print the configuration in force", NULL, "config show", cmd_config_show},
     {"whoami", ROLE_USER, ROLE_USER, ACCOUNT_NONE, false, "", 0, 0, NULL, "Say who you are here", NULL,

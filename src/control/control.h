@@ -26,6 +26,7 @@ struct control {
     struct usages *usages;          // what each user is using, see control/usage.h
     struct metrics *metrics;        // see control/metrics.h
     struct retention *retention;    // of the audit trail, see control/retention.h
+    struct idle *idle;              // see control/idle.h
 };
 
 #endif

@@ -13,6 +13,7 @@
 #include "control/gateway_connection.h"
 #include "control/metrics.h"
 #include "control/usage.h"
+#include "control/idle.h"
 #include "control/writer.h"
 
 #define HELLO_SECONDS 10 // from connect to ADMIT or ATTACH
@@ -58,6 +59,8 @@ static void close_session(struct connection *c, const char *reason, const struct
         log_event(LOG_LEVEL_ERROR, "session_close_failed", "session=%lld error=%s", (long long)c->session.id,
                   log_quote(f.text));
     metrics_bytes(control, in, out);
+    if (!c->console)
+        idle_left(control, c->account.id);
     log_event(LOG_LEVEL_INFO, "closed", "user=%s from=%s session=%lld reason=%s", c->account.name, c->address,
               (long long)c->session.id, log_quote(reason));
     log_words("Disconnected from user %s %s port %u", c->account.name, c->host, c->port);

@@ -6,6 +6,8 @@
 #include "control/control.h"
 #include "wire/message.h"
 
+#define GATEWAY_REATTACH_SECONDS 30 // after our restart, for live connections to come back
+
 struct gateway_server;
 MUST_CHECK enum err gateway_server_new(struct control *c, struct gateway_server **out, struct fault *f);
 void gateway_server_free(struct gateway_server *g);
@@ -44,5 +46,7 @@ unsigned gateway_kick_from(struct gateway_server *g, const char *login, const ch
                            const char *reason);
 
 void gateway_tell_listeners(struct gateway_server *g, const struct message *m);
+// Only those in the box: somebody at the console stays.
+unsigned gateway_kick_from_box(struct gateway_server *g, int64_t account_id, const char *reason);
 
 #endif

@@ -22,6 +22,7 @@
 #include "control/metrics.h"
 #include "control/retention.h"
 #include "control/usage.h"
+#include "control/idle.h"
 #include "control/writer.h"
 
 struct options {
@@ -166,6 +167,8 @@ static enum err control_start(struct control *c, struct fault *f)
         e = provision_new(c->base, c->config, &c->provision, f);
     if (e == ERR_NONE)
         e = gateway_server_new(c, &c->gateway, f);
+    if (e == ERR_NONE && idle_new(c) == NULL)
+        e = fault_set(f, ERR_MEMORY, "out of memory");
     if (e == ERR_NONE)
         e = admin_server_new(c, &c->admin, f);
     return e;
@@ -174,6 +177,7 @@ static enum err control_start(struct control *c, struct fault *f)
 static void control_stop(struct control *c)
 {
     admin_server_free(c->admin);
+    idle_free(c->idle);
     gateway_server_free(c->gateway);
     if (c->provision != NULL)
         provision_free(c->provision);

@@ -59,7 +59,7 @@ static void on_file_request(struct console *c, char type)
     char answer[sizeof no + 1];
     answer[0] = FRAME_FILE;
     memcpy(answer + 1, no, sizeof no - 1);
-    if (type == FRAME_READ && link_send(c->link, answer, sizeof no, NULL, 0) != ERR_NONE)
+    if (type != FRAME_SAVE && link_send(c->link, answer, sizeof no, NULL, 0) != ERR_NONE)
         finish(c, 1);
 }
 
@@ -82,6 +82,7 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
         return;
     case FRAME_READ:
     case FRAME_SAVE:
+    case FRAME_PASS:
         on_file_request(c, data[0]);
         return;
     case FRAME_EXIT:

@@ -69,6 +69,19 @@ bool name_user_of_box(const char *box, char *out)
     return false;
 }
 
+enum err name_check_snapshot(const char *name, struct fault *f)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789-_.";
+    size_t n = strnlen(name, NAME_SNAPSHOT_SIZE);
+    if (n > 0 && n < NAME_SNAPSHOT_SIZE && strspn(name, letters) == n && strchr("-_.", name[0]) == NULL)
+        return ERR_NONE;
+    return fault_set(
+        f, ERR_INVALID,
+        "\"%.64s\" is not a snapshot name; accepted: a to z, 0 to 9, - _ and ., starting with a letter "
+        "or digit, at most 63 characters",
+        name);
+}
+
 enum login_kind name_login_kind(const char *login)
 {
     if (strcmp(login, "ctl") == 0)

@@ -19,6 +19,10 @@ void name_box(const char *user, char *out);
 // False if it is none of them. out needs NAME_USER_SIZE bytes.
 bool name_user_of_box(const char *box, char *out);
 
+// What a snapshot may be called: a to z, 0 to 9, "-", "_" and ".", starting with a letter or digit.
+#define NAME_SNAPSHOT_SIZE 64
+MUST_CHECK enum err name_check_snapshot(const char *name, struct fault *f);
+
 // "alice" USER, "ctl" CONSOLE, "join+TOKEN" JOIN, anything else UNKNOWN.
 enum login_kind name_login_kind(const char *login);
 

@@ -3,7 +3,12 @@
 // repairs whatever a crash of ours or of Incus left behind.
 #include "provision/box.h"
 
+#include <stdlib.h>
+
+#include "base/log.h"
 #include "base/units.h"
+#include "provision/box_change.h"
+#include "provision/box_export.h"
 #include "provision/box_files.h"
 #include "provision/box_make.h"
 #include "provision/sshd.h"
@@ -15,6 +20,19 @@ static enum err absent(struct box_run *r)
     return run_fail(r, ERR_NOTFOUND, "%s has not been made yet", r->w->spec.name);
 }
 
+// A box that slept when its host went down stays asleep when it comes back, whatever its autostart says:
+// Incus is told with the sleep, and again with the wake (control/box_flow.c). That it could not be told
+// undoes no sleep.
+static enum err asleep(struct box_run *r)
+{
+    const struct box_change change = {.autostart = CHANGE_OFF};
+    struct fault f;
+    if (r->w->op != BOX_OP_RESTART && r->w->spec.autostart &&
+        incus_configure(r->i, r->w->spec.name, &change, &f) != ERR_NONE)
+        log_event(LOG_LEVEL_WARN, "autostart_not_set", "box=%s error=%s", r->w->spec.name, log_quote(f.text));
+    return ERR_NONE;
+}
+
 static enum err stop_once(struct box_run *r)
 {
     enum err e = run_look(r);
@@ -24,7 +42,7 @@ static enum err stop_once(struct box_run *r)
     case BOX_STATE_ABSENT:
         return absent(r);
     case BOX_STATE_STOPPED:
-        return ERR_NONE;
+        return asleep(r);
     case BOX_STATE_FROZEN:
         // A clean stop of a frozen box fails after its timeout and leaves it neither frozen nor running for
         // Incus (6.0.4): only a forced one helps then. So it is thawed first.
@@ -46,7 +64,7 @@ static enum err stop_once(struct box_run *r)
         run_step(r, 0, "Stopping %s by force", r->w->spec.name);
         e = run_change(r, INCUS_STOP_FORCE, BOX_STATE_STOPPED);
     }
-    return e;
+    return e == ERR_NONE ? asleep(r) : e;
 }
 
 static enum err freeze_once(struct box_run *r)
@@ -58,13 +76,16 @@ static enum err freeze_once(struct box_run *r)
     case BOX_STATE_ABSENT:
         return absent(r);
     case BOX_STATE_FROZEN:
-        return ERR_NONE;
+        return asleep(r);
     case BOX_STATE_STOPPED:
+        if (r->w->spec.asleep_is_enough)
+            return asleep(r);
         r->deadline = 0; // nothing to wait for
         return run_fail(r, ERR_CONFLICT, "%s is stopped: only a running box can be frozen", r->w->spec.name);
     case BOX_STATE_RUNNING:
         run_step(r, 0, "Freezing %s", r->w->spec.name);
-        return run_change(r, INCUS_FREEZE, BOX_STATE_FROZEN);
+        e = run_change(r, INCUS_FREEZE, BOX_STATE_FROZEN);
+        return e == ERR_NONE ? asleep(r) : e;
     case BOX_STATE_UNKNOWN:
     case BOX_STATE_ERROR:
         return run_unsettled(r);
@@ -120,10 +141,30 @@ static enum err list_once(struct box_run *r)
     return incus_list(r->i, &r->w->result.list, &r->w->result.list_count, &r->fault);
 }
 
+static enum err health_once(struct box_run *r)
+{
+    struct box_health *health = calloc(1, sizeof *health);
+    if (health == NULL)
+        return run_fail(r, ERR_MEMORY, "out of memory");
+    enum err e = incus_health(r->i, health, &r->fault);
+    if (e == ERR_NONE)
+        r->w->result.health = health;
+    else
+        free(health);
+    return e;
+}
+
 static enum err restart(struct box_run *r)
 {
     enum err e = run_repeat(r, stop_once);
     return e == ERR_NONE ? run_repeat(r, box_make_ensure) : e;
+}
+
+// Stopped first: a disk that is being written to makes no backup one would want to depend on.
+static enum err export_box(struct box_run *r)
+{
+    enum err e = run_repeat(r, stop_once);
+    return e == ERR_NONE ? box_export(r) : e;
 }
 
 // ---- driver `static`: a machine that exists
@@ -159,6 +200,23 @@ static enum err static_box(struct box_run *r)
     case BOX_OP_KEYS:
         verb = "given keys";
         break;
+    case BOX_OP_CHANGE:
+        verb = "given other limits";
+        break;
+    case BOX_OP_SNAPSHOTS:
+    case BOX_OP_SNAPSHOT_CREATE:
+    case BOX_OP_SNAPSHOT_RESTORE:
+    case BOX_OP_SNAPSHOT_DELETE:
+        verb = "snapshotted";
+        break;
+    case BOX_OP_EXPORT:
+        verb = "backed up";
+        break;
+    case BOX_OP_IMPORT:
+    case BOX_OP_HEALTH:
+    case BOX_OP_IMAGES:
+    case BOX_OP_IMAGE_USE:
+    case BOX_OP_IMAGE_DELETE:
     case BOX_OP_LIST:
         break;
     }
@@ -192,6 +250,28 @@ static enum err perform(struct box_run *r)
         return run_repeat(r, keys_once);
     case BOX_OP_LIST:
         return list_once(r);
+    case BOX_OP_CHANGE:
+        return run_repeat(r, box_change_limits);
+    case BOX_OP_SNAPSHOTS:
+        return box_snapshot_list(r);
+    case BOX_OP_SNAPSHOT_CREATE:
+        return run_repeat(r, box_snapshot_create);
+    case BOX_OP_SNAPSHOT_RESTORE:
+        return run_repeat(r, box_snapshot_restore);
+    case BOX_OP_SNAPSHOT_DELETE:
+        return run_repeat(r, box_snapshot_delete);
+    case BOX_OP_EXPORT:
+        return export_box(r);
+    case BOX_OP_IMPORT:
+        return box_import(r);
+    case BOX_OP_HEALTH:
+        return health_once(r);
+    case BOX_OP_IMAGES:
+        return box_image_list(r);
+    case BOX_OP_IMAGE_USE:
+        return box_image_use(r);
+    case BOX_OP_IMAGE_DELETE:
+        return box_image_delete(r);
     }
     return run_fail(r, ERR_INVALID, "unknown operation %d", (int)r->w->op);
 }
@@ -201,10 +281,11 @@ static enum err perform(struct box_run *r)
 static uint64_t deadline_of(const struct box_work *w)
 {
     uint64_t ms = w->config->incus_timeout;
-    bool wakes = w->op == BOX_OP_ENSURE || w->op == BOX_OP_START || w->op == BOX_OP_RESTART;
+    bool wakes = w->op == BOX_OP_ENSURE || w->op == BOX_OP_START || w->op == BOX_OP_RESTART ||
+                 w->op == BOX_OP_SNAPSHOT_RESTORE;
     if (wakes && (w->spec.provisioned || w->wake_ms > ms))
         ms = w->wake_ms;
-    if (w->op == BOX_OP_STOP || w->op == BOX_OP_RESTART)
+    if (w->op == BOX_OP_STOP || w->op == BOX_OP_RESTART || w->op == BOX_OP_EXPORT)
         ms += 2 * SHUTDOWN_MS;
     return monotonic_ms() + ms;
 }

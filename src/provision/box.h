@@ -14,7 +14,7 @@ struct box_work {
     const atomic_bool *stop;     // true: the process is ending, give up
     uint64_t began;              // monotonic_ms() of the request
     uint64_t wake_ms;            // [box] wake_deadline
-    struct box_result result;    // result.list is malloc'd
+    struct box_result result;    // its lists are malloc'd
     void (*step)(void *arg, const char *text, unsigned number, unsigned total); // progress; may be NULL
     void *step_arg;
 };

@@ -10,7 +10,7 @@
 
 #define REPAIR_ANSWER_MS 15000 // a running unfinished box may take to answer before it is started anew
 
-static struct incus_settings settings(const struct box_run *r)
+struct incus_settings box_make_settings(const struct box_run *r)
 {
     const struct box_spec *s = &r->w->spec;
     return (struct incus_settings){
@@ -35,7 +35,7 @@ static enum err create_failed(struct box_run *r, enum err e)
 
 static enum err create(struct box_run *r)
 {
-    struct incus_settings s = settings(r);
+    struct incus_settings s = box_make_settings(r);
     run_step(r, 1, "Creating %s", s.name);
     enum err e = incus_create(r->i, &s, &r->fault);
     if (e != ERR_NONE)
@@ -95,7 +95,7 @@ static enum err finish(struct box_run *r)
 // A box that exists but whose making was not finished.
 static enum err repair(struct box_run *r)
 {
-    struct incus_settings s = settings(r);
+    struct incus_settings s = box_make_settings(r);
     enum err e = ERR_NONE;
     if (strcmp(r->box.address, s.address) != 0)
         e = incus_correct(r->i, &s, &r->fault);

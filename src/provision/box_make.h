@@ -7,4 +7,7 @@
 // One try, for run_repeat.
 MUST_CHECK enum err box_make_ensure(struct box_run *r);
 
+// What the box is to be made of, from its spec.
+struct incus_settings box_make_settings(const struct box_run *r);
+
 #endif

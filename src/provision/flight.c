@@ -3,9 +3,11 @@
 // lane.
 #include "provision/flight.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/units.h"
@@ -32,7 +34,7 @@ struct flight {
     struct job job;
     struct job_note done_note;
     atomic_bool begun; // a thread has it
-    char *keys, *gateway_key;
+    char *keys, *gateway_key, *account;
     bool has_step;
     char step[160];
     unsigned number, total;
@@ -139,6 +141,13 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 static void flight_free(struct flight *flight)
 {
     free(flight->work.result.list);
+    free(flight->work.result.snapshots);
+    free(flight->work.result.images);
+    free(flight->work.result.account);
+    free(flight->work.result.health);
+    if (flight->work.spec.file > 0)
+        close(flight->work.spec.file);
+    free(flight->account);
     free(flight->keys);
     free(flight->gateway_key);
     free(flight);
@@ -199,7 +208,8 @@ static void run_job(struct job *job, void *worker)
 
 static bool is_look(enum box_op op)
 {
-    return op == BOX_OP_STATE || op == BOX_OP_LIST;
+    return op == BOX_OP_STATE || op == BOX_OP_LIST || op == BOX_OP_SNAPSHOTS || op == BOX_OP_IMAGES ||
+           op == BOX_OP_HEALTH;
 }
 
 // Out of its lane, so that nobody joins it any more and the next of that box gets its turn.
@@ -261,6 +271,13 @@ static bool copy_text(const char *from, char **to, const char **view)
     return from == NULL || *to != NULL;
 }
 
+// The flight's own descriptor: whoever gave it may go before the flight does.
+static bool keep_file(struct flight *flight, const struct box_spec *spec)
+{
+    flight->work.spec.file = spec->file > 0 ? fcntl(spec->file, F_DUPFD_CLOEXEC, 3) : 0;
+    return flight->work.spec.file >= 0;
+}
+
 static struct flight *flight_new(struct flights *fs, enum box_op op, const struct box_spec *spec,
                                  uint64_t wake_ms)
 {
@@ -282,7 +299,8 @@ static struct flight *flight_new(struct flights *fs, enum box_op op, const struc
     flight->work.step_arg = flight;
     flight->work.result.flight = ++fs->last_flight;
     if (!copy_text(spec->authorized_keys, &flight->keys, &flight->work.spec.authorized_keys) ||
-        !copy_text(spec->gateway_key, &flight->gateway_key, &flight->work.spec.gateway_key)) {
+        !copy_text(spec->gateway_key, &flight->gateway_key, &flight->work.spec.gateway_key) ||
+        !copy_text(spec->account, &flight->account, &flight->work.spec.account) || !keep_file(flight, spec)) {
         flight_free(flight);
         return NULL;
     }

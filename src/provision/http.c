@@ -9,7 +9,10 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "provision/passage.h"
+
 #define CONNECT_TIMEOUT_MS 3000L
+#define STREAM_BUFFER (256L << 10)
 #define IDLE_CONNECTION_S 86400L // reused after that long; libcurl notices when Incus has closed it
 
 struct http {
@@ -20,6 +23,8 @@ struct http {
 };
 
 struct receive {
+    CURL *curl;
+    struct passage *save; // of a 200, or NULL
     struct http_answer *answer;
     size_t capacity, max;
     bool too_long, no_memory;
@@ -106,6 +111,11 @@ static size_t on_body(char *data, size_t size, size_t count, void *arg)
     struct receive *r = arg;
     struct http_answer *a = r->answer;
     size_t n = size * count;
+    long status = 0;
+    if (r->save != NULL && curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+        status == 200) {
+        return passage_write(r->save, data, n) ? n : 0;
+    }
     if (n > r->max - a->length) {
         r->too_long = true;
         return 0;
@@ -183,6 +193,24 @@ static enum err explain(const struct http *h, CURLcode code, const struct receiv
     return fault_set(f, ERR_UNAVAILABLE, "cannot reach Incus at %s: is it running? (%s)", url, detail);
 }
 
+static size_t on_load(char *data, size_t size, size_t count, void *arg)
+{
+    long n = passage_read(arg, data, size * count);
+    return n < 0 ? CURL_READFUNC_ABORT : (size_t)n;
+}
+
+// A whole that may take any time, but not stand still.
+static void set_patience(CURL *c, const struct http_stream *stream)
+{
+    curl_easy_setopt(c, CURLOPT_FRESH_CONNECT,
+                     1L); // a dead one would be noticed after part of the file is sent
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, 0L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, (long)((stream->stall_ms + 999) / 1000));
+    curl_easy_setopt(c, CURLOPT_BUFFERSIZE, STREAM_BUFFER);
+    curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, STREAM_BUFFER);
+}
+
 // Options of every request. Handles keep their connection across curl_easy_reset.
 static void set_connection(struct http *h, const struct http_request *q)
 {
@@ -206,6 +234,8 @@ static void set_connection(struct http *h, const struct http_request *q)
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
     curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(q->timeout_ms > 0 ? q->timeout_ms : 1));
+    if (q->save != NULL || q->load != NULL)
+        set_patience(c, q->save != NULL ? q->save : q->load);
     curl_easy_setopt(c, CURLOPT_MAXAGE_CONN, IDLE_CONNECTION_S);
     curl_easy_setopt(c, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
@@ -226,6 +256,8 @@ static enum err set_request(struct http *h, const struct http_request *q, struct
         snprintf(lines[count++], sizeof lines[0], "X-Incus-gid: %ld", q->file->gid);
         snprintf(lines[count++], sizeof lines[0], "X-Incus-mode: %04o", q->file->mode);
         snprintf(lines[count++], sizeof lines[0], "X-Incus-type: %s", q->file->type);
+    } else if (q->load != NULL) {
+        snprintf(lines[count++], sizeof lines[0], "Content-Type: application/octet-stream");
     } else if (q->json != NULL) {
         snprintf(lines[count++], sizeof lines[0], "Content-Type: application/json");
     }
@@ -239,7 +271,11 @@ static enum err set_request(struct http *h, const struct http_request *q, struct
     if (longer == NULL)
         return ERR_MEMORY;
     *headers = longer;
-    if (strcmp(q->method, "GET") != 0) {
+    if (q->load != NULL) {
+        curl_easy_setopt(h->curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(h->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)q->load->length);
+        curl_easy_setopt(h->curl, CURLOPT_READFUNCTION, on_load);
+    } else if (strcmp(q->method, "GET") != 0) {
         curl_easy_setopt(h->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
         curl_easy_setopt(h->curl, CURLOPT_POSTFIELDS, data != NULL ? data : "");
         curl_easy_setopt(h->curl, CURLOPT_CUSTOMREQUEST, q->method);
@@ -251,7 +287,11 @@ static enum err set_request(struct http *h, const struct http_request *q, struct
 enum err http_perform(struct http *h, const struct http_request *q, struct http_answer *answer,
                       struct fault *f)
 {
-    struct receive r = {.answer = answer, .max = q->body_max != 0 ? q->body_max : HTTP_BODY_MAX};
+    struct receive r = {
+        .curl = h->curl, .answer = answer, .max = q->body_max != 0 ? q->body_max : HTTP_BODY_MAX};
+    struct http_stream *stream = q->save != NULL ? q->save : q->load;
+    struct passage *passage = NULL;
+    struct fault why;
     struct curl_slist *headers = NULL;
     char url[CONFIG_TEXT + 1024];
     enum err e = ERR_NONE;
@@ -262,7 +302,12 @@ enum err http_perform(struct http *h, const struct http_request *q, struct http_
     int n = snprintf(url, sizeof url, "%.*s%s", (int)end, h->config->incus_url, q->path);
     if (n < 0 || (size_t)n >= sizeof url)
         return fault_set(f, ERR_INVALID, "the path of a request to Incus is too long");
+    if (stream != NULL && (passage = passage_new(stream)) == NULL)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    r.save = q->save != NULL ? passage : NULL;
     set_connection(h, q);
+    if (q->load != NULL)
+        curl_easy_setopt(h->curl, CURLOPT_READDATA, passage);
     curl_easy_setopt(h->curl, CURLOPT_URL, url);
     curl_easy_setopt(h->curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(h->curl, CURLOPT_WRITEDATA, &r);
@@ -274,12 +319,19 @@ enum err http_perform(struct http *h, const struct http_request *q, struct http_
         goto out;
     }
     CURLcode code = curl_easy_perform(h->curl);
-    if (code != CURLE_OK) {
+    if (code != CURLE_OK)
         e = explain(h, code, &r, f);
-        goto out;
+    if (passage != NULL &&
+        (code == CURLE_OK || code == CURLE_WRITE_ERROR || code == CURLE_ABORTED_BY_CALLBACK)) {
+        enum err file = passage_end(passage, &why); // if the file is at fault, that is the reason
+        if (file != ERR_NONE)
+            e = fault_set(f, file, "%s", why.text);
     }
+    if (e != ERR_NONE)
+        goto out;
     curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &answer->status);
 out:
+    passage_free(passage);
     curl_slist_free_all(headers);
     return e;
 }

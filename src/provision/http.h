@@ -23,6 +23,14 @@ struct http_file {
     char type[16];
 };
 
+// A body that goes through a regular file and not through memory.
+struct http_stream {
+    int fd;            // at the place to begin
+    uint64_t length;   // load: bytes to send. save: bytes that came
+    uint64_t stall_ms; // without a byte for so long: ERR_TIMEOUT; the whole may take any time
+    char sha256[65];   // out: of what went through, in hex
+};
+
 struct http_request {
     const char *method; // "GET" "PUT" "POST" "PATCH" "DELETE"
     const char *path;   // "/1.0/..." with its query
@@ -30,6 +38,8 @@ struct http_request {
     const void *data;   // body of a file upload, or NULL; with `file`
     size_t data_length;
     const struct http_file *file; // headers of a file upload, or NULL
+    struct http_stream *load;     // body from a file, or NULL
+    struct http_stream *save;     // body of a 200 goes into a file; NULL: into the answer
     size_t body_max;              // 0 = HTTP_BODY_MAX
     uint64_t timeout_ms;          // for the whole request
 };

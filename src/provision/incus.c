@@ -1,5 +1,5 @@
 // Owns the paths and the waiting of Incus' REST API. Knows no box life cycle: see box.c.
-#include "provision/incus.h"
+#include "provision/incus_call.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -7,14 +7,6 @@
 #include <string.h>
 
 #include "base/units.h"
-#include "provision/incus_json.h"
-
-struct incus {
-    struct http *http;
-    const struct config *config;
-    char project[192]; // percent-encoded
-    uint64_t deadline;
-};
 
 struct incus *incus_new(const struct config *config, const atomic_bool *stop)
 {
@@ -22,6 +14,7 @@ struct incus *incus_new(const struct config *config, const atomic_bool *stop)
     if (i == NULL)
         return NULL;
     i->config = config;
+    i->stop = stop;
     i->deadline = UINT64_MAX;
     i->http = http_new(config, stop);
     if (i->http == NULL || !http_escape(config->incus_project, i->project, sizeof i->project)) {
@@ -52,7 +45,7 @@ static uint64_t time_left(const struct incus *i)
     return left < i->config->incus_timeout ? left : i->config->incus_timeout;
 }
 
-static enum err ask(struct incus *i, struct http_request *q, struct http_answer *a, struct fault *f)
+enum err incus_ask(struct incus *i, struct http_request *q, struct http_answer *a, struct fault *f)
 {
     *a = (struct http_answer){.status = 0};
     if (q->timeout_ms == 0)
@@ -62,8 +55,7 @@ static enum err ask(struct incus *i, struct http_request *q, struct http_answer 
     return http_perform(i->http, q, a, f);
 }
 
-// An answer that is an envelope, checked; its error becomes ours.
-static enum err checked(const struct http_answer *a, struct incus_envelope *envelope, struct fault *f)
+enum err incus_checked(const struct http_answer *a, struct incus_envelope *envelope, struct fault *f)
 {
     enum err e = incus_read_envelope(a->body, a->length, envelope, f);
     if (e == ERR_NONE && envelope->error_code != 0)
@@ -84,7 +76,7 @@ static enum err wait_for(struct incus *i, const char *operation, uint64_t patien
     // Incus gives up by itself after whole seconds; a little later so do we.
     struct http_request q = {.method = "GET", .path = path, .timeout_ms = patience + 1000};
     struct http_answer a;
-    enum err e = ask(i, &q, &a, f);
+    enum err e = incus_ask(i, &q, &a, f);
     if (e == ERR_NONE)
         e = incus_read_operation(a.body, a.length, f);
     http_answer_free(&a);
@@ -97,23 +89,22 @@ static enum err call_within(struct incus *i, const char *method, const char *pat
     struct http_request q = {.method = method, .path = path, .json = json};
     struct incus_envelope envelope = {.async = false};
     struct http_answer a;
-    enum err e = ask(i, &q, &a, f);
+    enum err e = incus_ask(i, &q, &a, f);
     if (e == ERR_NONE)
-        e = checked(&a, &envelope, f);
+        e = incus_checked(&a, &envelope, f);
     http_answer_free(&a);
     if (e == ERR_NONE && envelope.async)
         e = wait_for(i, envelope.operation, patience_ms, f);
     return e;
 }
 
-static enum err call(struct incus *i, const char *method, const char *path, const char *json, struct fault *f)
+enum err incus_call(struct incus *i, const char *method, const char *path, const char *json, struct fault *f)
 {
     return call_within(i, method, path, json, UINT64_MAX, f);
 }
 
-// "/1.0/instances/NAME" + suffix + "?project=P" + more.
-static enum err box_path(const struct incus *i, const char *name, const char *suffix, const char *more,
-                         char *out, size_t out_size, struct fault *f)
+enum err incus_box_path(const struct incus *i, const char *name, const char *suffix, const char *more,
+                        char *out, size_t out_size, struct fault *f)
 {
     char escaped[256];
     int n = -1;
@@ -125,25 +116,28 @@ static enum err box_path(const struct incus *i, const char *name, const char *su
     return ERR_NONE;
 }
 
+enum err incus_fetch(struct incus *i, const char *path, struct http_answer *a, struct fault *f)
+{
+    struct incus_envelope envelope;
+    struct http_request q = {.method = "GET", .path = path};
+    enum err e = incus_ask(i, &q, a, f);
+    return e == ERR_NONE ? incus_checked(a, &envelope, f) : e;
+}
+
 // One box as Incus tells it. The answer is the caller's to free, also on error.
-static enum err fetch(struct incus *i, const char *name, const char *more, struct http_answer *a,
-                      struct fault *f)
+static enum err fetch_box(struct incus *i, const char *name, const char *more, struct http_answer *a,
+                          struct fault *f)
 {
     char path[768];
-    struct incus_envelope envelope;
     *a = (struct http_answer){.length = 0};
-    enum err e = box_path(i, name, "", more, path, sizeof path, f);
-    if (e != ERR_NONE)
-        return e;
-    struct http_request q = {.method = "GET", .path = path};
-    e = ask(i, &q, a, f);
-    return e == ERR_NONE ? checked(a, &envelope, f) : e;
+    enum err e = incus_box_path(i, name, "", more, path, sizeof path, f);
+    return e == ERR_NONE ? incus_fetch(i, path, a, f) : e;
 }
 
 enum err incus_get(struct incus *i, const char *name, struct incus_instance *out, struct fault *f)
 {
     struct http_answer a;
-    enum err e = fetch(i, name, "", &a, f);
+    enum err e = fetch_box(i, name, "", &a, f);
     if (e == ERR_NONE)
         e = incus_read_instance(a.body, a.length, out, f);
     http_answer_free(&a);
@@ -153,7 +147,7 @@ enum err incus_get(struct incus *i, const char *name, struct incus_instance *out
 enum err incus_usage(struct incus *i, const char *name, struct box_entry *out, struct fault *f)
 {
     struct http_answer a;
-    enum err e = fetch(i, name, "&recursion=1", &a, f);
+    enum err e = fetch_box(i, name, "&recursion=1", &a, f);
     if (e == ERR_NONE)
         e = incus_read_usage(a.body, a.length, out, f);
     http_answer_free(&a);
@@ -169,9 +163,9 @@ enum err incus_list(struct incus *i, struct box_entry **list, size_t *count, str
     snprintf(path, sizeof path, "/1.0/instances?recursion=2&project=%s", i->project);
     struct http_request q = {.method = "GET", .path = path, .body_max = HTTP_BODY_MAX_LIST};
     struct http_answer a;
-    enum err e = ask(i, &q, &a, f);
+    enum err e = incus_ask(i, &q, &a, f);
     if (e == ERR_NONE)
-        e = checked(&a, &envelope, f);
+        e = incus_checked(&a, &envelope, f);
     if (e == ERR_NONE)
         e = incus_read_list(a.body, a.length, list, count, f);
     http_answer_free(&a);
@@ -185,7 +179,7 @@ enum err incus_create(struct incus *i, const struct incus_settings *s, struct fa
     if (json == NULL)
         return fault_set(f, ERR_MEMORY, "out of memory");
     snprintf(path, sizeof path, "/1.0/instances?project=%s", i->project);
-    enum err e = call(i, "POST", path, json, f);
+    enum err e = incus_call(i, "POST", path, json, f);
     free(json);
     if (e == ERR_NONE || f == NULL)
         return e;
@@ -205,13 +199,27 @@ enum err incus_create(struct incus *i, const struct incus_settings *s, struct fa
 enum err incus_correct(struct incus *i, const struct incus_settings *s, struct fault *f)
 {
     char path[768];
-    enum err e = box_path(i, s->name, "", "", path, sizeof path, f);
+    enum err e = incus_box_path(i, s->name, "", "", path, sizeof path, f);
     if (e != ERR_NONE)
         return e;
     char *json = incus_write_correct(s, i->config);
     if (json == NULL)
         return fault_set(f, ERR_MEMORY, "out of memory");
-    e = call(i, "PATCH", path, json, f);
+    e = incus_call(i, "PATCH", path, json, f);
+    free(json);
+    return e;
+}
+
+enum err incus_configure(struct incus *i, const char *name, const struct box_change *change, struct fault *f)
+{
+    char path[768];
+    enum err e = incus_box_path(i, name, "", "", path, sizeof path, f);
+    if (e != ERR_NONE)
+        return e;
+    char *json = incus_write_change(change, i->config);
+    if (json == NULL)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    e = incus_call(i, "PATCH", path, json, f);
     free(json);
     return e;
 }
@@ -219,9 +227,9 @@ enum err incus_correct(struct incus *i, const struct incus_settings *s, struct f
 enum err incus_delete(struct incus *i, const char *name, struct fault *f)
 {
     char path[768];
-    enum err e = box_path(i, name, "", "", path, sizeof path, f);
+    enum err e = incus_box_path(i, name, "", "", path, sizeof path, f);
     if (e == ERR_NONE)
-        e = call(i, "DELETE", path, NULL, f);
+        e = incus_call(i, "DELETE", path, NULL, f);
     return e;
 }
 
@@ -233,7 +241,7 @@ enum err incus_change(struct incus *i, const char *name, enum incus_action actio
         [INCUS_RESTART] = "restart", [INCUS_FREEZE] = "freeze", [INCUS_UNFREEZE] = "unfreeze",
     };
     char path[768], json[96];
-    enum err e = box_path(i, name, "/state", "", path, sizeof path, f);
+    enum err e = incus_box_path(i, name, "/state", "", path, sizeof path, f);
     if (e != ERR_NONE)
         return e;
     bool force = action == INCUS_STOP_FORCE;
@@ -248,7 +256,7 @@ static enum err file_path(const struct incus *i, const char *name, const char *f
     char more[512] = "&path=";
     if (file[0] != '/' || !http_escape(file, more + 6, sizeof more - 6))
         return fault_set(f, ERR_INVALID, "\"%.64s\" cannot be the path of a file", file);
-    return box_path(i, name, "/files", more, out, out_size, f);
+    return incus_box_path(i, name, "/files", more, out, out_size, f);
 }
 
 enum err incus_file_get(struct incus *i, const char *name, const char *file, char **data, size_t *length,
@@ -263,11 +271,11 @@ enum err incus_file_get(struct incus *i, const char *name, const char *file, cha
         return e;
     struct http_request q = {.method = "GET", .path = path};
     struct http_answer a;
-    e = ask(i, &q, &a, f);
+    e = incus_ask(i, &q, &a, f);
     if (e != ERR_NONE)
         goto out;
     if (a.status != 200) {
-        e = checked(&a, &envelope, f);
+        e = incus_checked(&a, &envelope, f);
         if (e == ERR_NONE)
             e = fault_set(f, ERR_PROTOCOL, "Incus answered %ld where a file was asked for", a.status);
         goto out;
@@ -307,9 +315,9 @@ static enum err file_post(struct incus *i, const char *name, const char *file, c
     struct http_request q = {
         .method = "POST", .path = path, .data = data, .data_length = length, .file = info};
     struct http_answer a;
-    e = ask(i, &q, &a, f);
+    e = incus_ask(i, &q, &a, f);
     if (e == ERR_NONE)
-        e = checked(&a, &envelope, f);
+        e = incus_checked(&a, &envelope, f);
     http_answer_free(&a);
     return e;
 }
@@ -327,7 +335,7 @@ enum err incus_file_delete(struct incus *i, const char *name, const char *file, 
     char path[1024];
     enum err e = file_path(i, name, file, path, sizeof path, f);
     if (e == ERR_NONE)
-        e = call(i, "DELETE", path, NULL, f);
+        e = incus_call(i, "DELETE", path, NULL, f);
     return e;
 }
 

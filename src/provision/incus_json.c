@@ -1,13 +1,12 @@
 // Owns the shape of Incus' JSON. Refuses what it does not understand; never trusts a length or a type.
-#include "provision/incus_json.h"
-
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+
+#include "provision/incus_json_part.h"
 
 static const char *const state_names[] = {
     [BOX_STATE_UNKNOWN] = "Unknown", [BOX_STATE_ABSENT] = "-",        [BOX_STATE_STOPPED] = "Stopped",
@@ -90,20 +89,20 @@ enum err incus_error(long code, const char *text)
     }
 }
 
-static const char *text_of(const json_t *object, const char *key)
+const char *incus_text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text != NULL ? text : "";
 }
 
 // Negative numbers and other types are 0.
-static uint64_t number_of(const json_t *object, const char *key)
+uint64_t incus_number_of(const json_t *object, const char *key)
 {
     json_int_t n = json_integer_value(json_object_get(object, key));
     return n > 0 ? (uint64_t)n : 0;
 }
 
-static json_t *load(const char *data, size_t length, struct fault *f)
+json_t *incus_load(const char *data, size_t length, struct fault *f)
 {
     json_error_t error;
     json_t *root = data == NULL ? NULL : json_loadb(data, length, JSON_REJECT_DUPLICATES, &error);
@@ -121,16 +120,16 @@ static json_t *load(const char *data, size_t length, struct fault *f)
 enum err incus_read_envelope(const char *data, size_t length, struct incus_envelope *out, struct fault *f)
 {
     *out = (struct incus_envelope){.async = false};
-    json_t *root = load(data, length, f);
+    json_t *root = incus_load(data, length, f);
     if (root == NULL)
         return ERR_PROTOCOL;
     enum err e = ERR_NONE;
-    const char *type = text_of(root, "type"), *operation = text_of(root, "operation");
+    const char *type = incus_text_of(root, "type"), *operation = incus_text_of(root, "operation");
     if (strcmp(type, "error") == 0) {
-        out->error_code = (long)number_of(root, "error_code");
+        out->error_code = (long)incus_number_of(root, "error_code");
         if (out->error_code == 0)
             out->error_code = 500;
-        snprintf(out->error, sizeof out->error, "%.399s", text_of(root, "error"));
+        snprintf(out->error, sizeof out->error, "%.399s", incus_text_of(root, "error"));
     } else if (strcmp(type, "async") == 0) {
         out->async = true;
         if (strncmp(operation, "/1.0/operations/", 16) != 0 || strlen(operation) >= sizeof out->operation ||
@@ -147,17 +146,18 @@ enum err incus_read_envelope(const char *data, size_t length, struct incus_envel
 
 enum err incus_read_operation(const char *data, size_t length, struct fault *f)
 {
-    json_t *root = load(data, length, f);
+    json_t *root = incus_load(data, length, f);
     if (root == NULL)
         return ERR_PROTOCOL;
     enum err e = ERR_NONE;
     const json_t *metadata = json_object_get(root, "metadata");
-    const char *words = text_of(metadata, "err");
+    const char *words = incus_text_of(metadata, "err");
     uint64_t status =
-        number_of(metadata, "status_code");            // 103 running, 200 success, 400 failure, 401 cancelled
-    if (strcmp(text_of(root, "type"), "error") == 0) { // Incus 6.0: the failure of the operation stands here
-        words = text_of(root, "error");
-        e = fault_set(f, incus_error((long)number_of(root, "error_code"), words), "%s", words);
+        incus_number_of(metadata, "status_code"); // 103 running, 200 success, 400 failure, 401 cancelled
+    if (strcmp(incus_text_of(root, "type"), "error") ==
+        0) { // Incus 6.0: the failure of the operation stands here
+        words = incus_text_of(root, "error");
+        e = fault_set(f, incus_error((long)incus_number_of(root, "error_code"), words), "%s", words);
     } else if (status == 200) {
         e = ERR_NONE;
     } else if (status >= 100 && status < 200) {
@@ -175,28 +175,28 @@ enum err incus_read_operation(const char *data, size_t length, struct fault *f)
 enum err incus_read_instance(const char *data, size_t length, struct incus_instance *out, struct fault *f)
 {
     *out = (struct incus_instance){.state = BOX_STATE_UNKNOWN};
-    json_t *root = load(data, length, f);
+    json_t *root = incus_load(data, length, f);
     if (root == NULL)
         return ERR_PROTOCOL;
     enum err e = ERR_NONE;
     const json_t *box = json_object_get(root, "metadata");
-    const char *status = text_of(box, "status");
+    const char *status = incus_text_of(box, "status");
     if (status[0] == '\0') {
         e = fault_set(f, ERR_PROTOCOL, "Incus gave no status of the box");
         goto out;
     }
     out->state = incus_state(status);
-    const char *used = text_of(box, "last_used_at");
+    const char *used = incus_text_of(box, "last_used_at");
     out->ever_started = strncmp(used, "1970-", 5) != 0 && strncmp(used, "0001-", 5) != 0;
     const json_t *nic = json_object_get(json_object_get(box, "devices"), "eth0");
-    snprintf(out->address, sizeof out->address, "%.63s", text_of(nic, "ipv4.address"));
+    snprintf(out->address, sizeof out->address, "%.63s", incus_text_of(nic, "ipv4.address"));
 out:
     json_decref(root);
     return e;
 }
 
 // "2026-11-23T21:24:12.351286865Z", as unix time; 0 for anything else and for Go's zero time.
-static int64_t read_time(const char *text)
+int64_t incus_time_of(const char *text)
 {
     struct tm tm = {.tm_sec = 0};
     const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
@@ -207,33 +207,33 @@ static int64_t read_time(const char *text)
 
 static void read_entry(const json_t *box, struct box_entry *out)
 {
-    *out = (struct box_entry){.state = incus_state(text_of(box, "status"))};
-    snprintf(out->name, sizeof out->name, "%.63s", text_of(box, "name"));
+    *out = (struct box_entry){.state = incus_state(incus_text_of(box, "status"))};
+    snprintf(out->name, sizeof out->name, "%.63s", incus_text_of(box, "name"));
     const json_t *state = json_object_get(box, "state");
     const json_t *root = json_object_get(json_object_get(state, "disk"), "root");
-    out->usage.disk = number_of(root, "usage");
-    out->usage.disk_limit = number_of(root, "total");
+    out->usage.disk = incus_number_of(root, "usage");
+    out->usage.disk_limit = incus_number_of(root, "total");
     if (out->state != BOX_STATE_RUNNING && out->state != BOX_STATE_FROZEN)
         return;
     const json_t *memory = json_object_get(state, "memory");
-    out->usage.memory = number_of(memory, "usage");
-    out->usage.memory_limit = number_of(memory, "total");
-    out->usage.cpu_ns = number_of(json_object_get(state, "cpu"), "usage");
-    out->usage.processes = (unsigned)number_of(state, "processes");
-    out->usage.started_at = read_time(text_of(state, "started_at"));
+    out->usage.memory = incus_number_of(memory, "usage");
+    out->usage.memory_limit = incus_number_of(memory, "total");
+    out->usage.cpu_ns = incus_number_of(json_object_get(state, "cpu"), "usage");
+    out->usage.processes = (unsigned)incus_number_of(state, "processes");
+    out->usage.started_at = incus_time_of(incus_text_of(state, "started_at"));
     if (out->usage.started_at == 0)
-        out->usage.started_at = read_time(text_of(box, "last_used_at"));
+        out->usage.started_at = incus_time_of(incus_text_of(box, "last_used_at"));
 }
 
 enum err incus_read_usage(const char *data, size_t length, struct box_entry *out, struct fault *f)
 {
     *out = (struct box_entry){.state = BOX_STATE_UNKNOWN};
-    json_t *root = load(data, length, f);
+    json_t *root = incus_load(data, length, f);
     if (root == NULL)
         return ERR_PROTOCOL;
     enum err e = ERR_NONE;
     const json_t *box = json_object_get(root, "metadata");
-    if (text_of(box, "status")[0] == '\0')
+    if (incus_text_of(box, "status")[0] == '\0')
         e = fault_set(f, ERR_PROTOCOL, "Incus gave no status of the box");
     else
         read_entry(box, out);
@@ -246,7 +246,7 @@ enum err incus_read_list(const char *data, size_t length, struct box_entry **lis
 {
     *list = NULL;
     *count = 0;
-    json_t *root = load(data, length, f);
+    json_t *root = incus_load(data, length, f);
     if (root == NULL)
         return ERR_PROTOCOL;
     enum err e = ERR_NONE;
@@ -275,18 +275,23 @@ static json_t *settings_config(const struct incus_settings *s)
                      s->autostart ? "true" : "false");
 }
 
+static json_t *root_device(uint64_t bytes, const struct config *c)
+{
+    char size[32];
+    snprintf(size, sizeof size, "%" PRIu64 "B", bytes);
+    return json_pack("{s:s, s:s, s:s, s:s}", "type", "disk", "path", "/", "pool", c->incus_pool, "size",
+                     size);
+}
+
 static json_t *settings_devices(const struct incus_settings *s, const struct config *c)
 {
-    char disk[32];
-    snprintf(disk, sizeof disk, "%" PRIu64 "B", s->disk);
-    return json_pack("{s:{s:s, s:s, s:s, s:s}, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "root", "type",
-                     "disk", "path", "/", "pool", c->incus_pool, "size", disk, "eth0", "type", "nic", "name",
-                     "eth0", "network", c->incus_network, "ipv4.address", s->address,
+    return json_pack("{s:o, s:{s:s, s:s, s:s, s:s, s:s, s:s, s:s}}", "root", root_device(s->disk, c), "eth0",
+                     "type", "nic", "name", "eth0", "network", c->incus_network, "ipv4.address", s->address,
                      "security.port_isolation", "true", "security.mac_filtering", "true",
                      "security.ipv4_filtering", "true");
 }
 
-static char *dump(json_t *root)
+char *incus_dump(json_t *root)
 {
     char *text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
     json_decref(root);
@@ -295,12 +300,39 @@ static char *dump(json_t *root)
 
 char *incus_write_create(const struct incus_settings *s, const struct config *c)
 {
-    return dump(json_pack("{s:s, s:s, s:[s], s:{s:s, s:s}, s:o, s:o}", "name", s->name, "type", "container",
-                          "profiles", c->incus_profile, "source", "type", "image", "alias", s->image,
-                          "config", settings_config(s), "devices", settings_devices(s, c)));
+    bool exact = strlen(s->image) == 64 && strspn(s->image, "0123456789abcdef") == 64;
+    return incus_dump(json_pack("{s:s, s:s, s:[s], s:{s:s, s:s}, s:o, s:o}", "name", s->name, "type",
+                                "container", "profiles", c->incus_profile, "source", "type", "image",
+                                exact ? "fingerprint" : "alias", s->image, "config", settings_config(s),
+                                "devices", settings_devices(s, c)));
 }
 
 char *incus_write_correct(const struct incus_settings *s, const struct config *c)
 {
-    return dump(json_pack("{s:o, s:o}", "config", settings_config(s), "devices", settings_devices(s, c)));
+    return incus_dump(
+        json_pack("{s:o, s:o}", "config", settings_config(s), "devices", settings_devices(s, c)));
+}
+
+char *incus_write_change(const struct box_change *change, const struct config *c)
+{
+    char memory[32];
+    json_t *root = json_pack("{s:{}, s:{}}", "config", "devices");
+    json_t *config = json_object_get(root, "config"), *devices = json_object_get(root, "devices");
+    bool ok = root != NULL;
+    snprintf(memory, sizeof memory, "%" PRIu64 "B", change->memory);
+    if (change->cpu[0] != '\0')
+        ok = json_object_set_new(config, "limits.cpu", json_string(change->cpu)) == 0 && ok;
+    if (change->memory > 0)
+        ok = json_object_set_new(config, "limits.memory", json_string(memory)) == 0 && ok;
+    if (change->autostart != CHANGE_KEEP)
+        ok = json_object_set_new(config, "boot.autostart",
+                                 json_string(change->autostart == CHANGE_ON ? "true" : "false")) == 0 &&
+             ok;
+    if (change->disk > 0)
+        ok = json_object_set_new(devices, "root", root_device(change->disk, c)) == 0 && ok;
+    if (!ok) {
+        json_decref(root);
+        return NULL;
+    }
+    return incus_dump(root);
 }

@@ -27,9 +27,22 @@ static bool upsets(enum box_op later, enum box_op op)
     switch (later) {
     case BOX_OP_STATE:
     case BOX_OP_LIST:
+    case BOX_OP_SNAPSHOTS:
+    case BOX_OP_HEALTH:
+    case BOX_OP_IMAGES:
+    case BOX_OP_IMPORT:
+    case BOX_OP_IMAGE_USE:
+    case BOX_OP_IMAGE_DELETE:
         return false;
     case BOX_OP_KEYS:
         return op == BOX_OP_KEYS;
+    case BOX_OP_CHANGE:
+        return op == BOX_OP_CHANGE;
+    case BOX_OP_SNAPSHOT_CREATE:
+    case BOX_OP_SNAPSHOT_DELETE:
+        return op == BOX_OP_SNAPSHOT_CREATE || op == BOX_OP_SNAPSHOT_DELETE;
+    case BOX_OP_SNAPSHOT_RESTORE:
+    case BOX_OP_EXPORT:
     case BOX_OP_ENSURE:
     case BOX_OP_START:
     case BOX_OP_STOP:
@@ -46,12 +59,30 @@ static bool same_text(const char *a, const char *b)
     return strcmp(a == NULL ? "" : a, b == NULL ? "" : b) == 0;
 }
 
+static bool same_change(const struct box_change *a, const struct box_change *b)
+{
+    return strcmp(a->cpu, b->cpu) == 0 && a->memory == b->memory && a->disk == b->disk &&
+           a->autostart == b->autostart && a->force == b->force;
+}
+
+// Whoever comes second to what changes something by name, or has a file of their own, has it done for
+// themselves: they are told that it was done before, or get their own copy.
+static bool never_shared(enum box_op op)
+{
+    return op == BOX_OP_SNAPSHOT_CREATE || op == BOX_OP_SNAPSHOT_RESTORE || op == BOX_OP_SNAPSHOT_DELETE ||
+           op == BOX_OP_EXPORT || op == BOX_OP_IMPORT || op == BOX_OP_IMAGE_USE || op == BOX_OP_IMAGE_DELETE;
+}
+
 static bool same(const struct box_work *has, enum box_op op, const struct box_spec *spec)
 {
-    if (has->op != op)
+    if (has->op != op || never_shared(op))
         return false;
     if (op == BOX_OP_KEYS)
         return same_text(has->spec.authorized_keys, spec->authorized_keys);
+    if (op == BOX_OP_FREEZE)
+        return has->spec.asleep_is_enough == spec->asleep_is_enough;
+    if (op == BOX_OP_CHANGE)
+        return same_change(&has->spec.change, &spec->change);
     // One that had to be made tells its host keys; one that had not does not.
     return op != BOX_OP_ENSURE || has->spec.provisioned == spec->provisioned;
 }

@@ -32,6 +32,11 @@ static const char *const event_names[] = {
     [AUDIT_LIMIT_SET] = "limit-set",
     [AUDIT_EXPIRED] = "audit-expired",
     [AUDIT_KEY_RENEWED] = "audit-key-renewed",
+    [AUDIT_BOX_CHANGED] = "box-changed",
+    [AUDIT_BOX_EXPORTED] = "box-exported",
+    [AUDIT_SNAPSHOT_CREATED] = "snapshot-created",
+    [AUDIT_SNAPSHOT_RESTORED] = "snapshot-restored",
+    [AUDIT_SNAPSHOT_DELETED] = "snapshot-deleted",
     [AUDIT_COMMAND] = "command",
 };
 _Static_assert(sizeof event_names / sizeof event_names[0] == AUDIT_EVENTS, "every event has a name");

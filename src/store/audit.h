@@ -34,7 +34,12 @@ enum audit_event {
     AUDIT_LIMIT_SET,
     AUDIT_EXPIRED,     // retention took the oldest records; how many
     AUDIT_KEY_RENEWED, // the trail is signed with another key from here on
-    AUDIT_COMMAND,     // an administrative verb was run
+    AUDIT_BOX_CHANGED, // limits
+    AUDIT_BOX_EXPORTED,
+    AUDIT_SNAPSHOT_CREATED,
+    AUDIT_SNAPSHOT_RESTORED,
+    AUDIT_SNAPSHOT_DELETED,
+    AUDIT_COMMAND, // an administrative verb was run
     AUDIT_EVENTS,
 };
 const char *audit_event_name(enum audit_event event); // "login", "key-added", ...

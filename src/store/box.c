@@ -269,6 +269,18 @@ enum err box_set_autostart(struct store *s, int64_t account_id, bool autostart, 
     return run_on(&q, f);
 }
 
+enum err box_set_image(struct store *s, int64_t account_id, const char *image, struct fault *f)
+{
+    static const char sql[] = "UPDATE boxes SET image = ? WHERE account_id = ?";
+    struct query q;
+    enum err e = query_write(s, sql, &q, f);
+    if (e != ERR_NONE)
+        return e;
+    query_bind_text(&q, image);
+    query_bind_int(&q, account_id);
+    return run_on(&q, f);
+}
+
 enum err box_each(struct store *s, box_each_fn each, void *arg, struct fault *f)
 {
     static const char sql[] = BOX_SELECT "ORDER BY accounts.name";

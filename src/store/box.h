@@ -53,6 +53,7 @@ MUST_CHECK enum err box_get_user(struct store *s, const char *user, struct box_r
 MUST_CHECK enum err box_set_phase(struct store *s, int64_t account_id, enum box_phase phase, struct fault *f);
 MUST_CHECK enum err box_set_hostkeys(struct store *s, int64_t account_id, const char *hostkeys,
                                      struct fault *f);
+MUST_CHECK enum err box_set_image(struct store *s, int64_t account_id, const char *image, struct fault *f);
 MUST_CHECK enum err box_set_limits(struct store *s, int64_t account_id, const char *cpu, uint64_t memory,
                                    uint64_t disk, struct fault *f);
 MUST_CHECK enum err box_set_autostart(struct store *s, int64_t account_id, bool autostart, struct fault *f);

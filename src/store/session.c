@@ -168,3 +168,20 @@ enum err session_count_live(struct store *s, int64_t account_id, unsigned *out, 
     query_end(&q);
     return e;
 }
+
+enum err session_each_last(struct store *s, session_last_fn each, void *arg, struct fault *f)
+{
+    static const char sql[] = "SELECT account_id, max(max(started, ended)) FROM sessions WHERE login = user"
+                              " GROUP BY account_id";
+    struct query q;
+    bool row = true;
+    enum err e = query_read(s, sql, &q, f);
+    while (e == ERR_NONE) {
+        e = query_step(&q, &row, f);
+        if (e != ERR_NONE || !row)
+            break;
+        e = each(query_int(&q, 0), (time_t)query_int(&q, 1), arg, f);
+    }
+    query_end(&q);
+    return e;
+}

@@ -18,6 +18,9 @@
 #define FRAME_READ 'F' // path: send that file. The client serves only paths that stand in its own arguments
 #define FRAME_SAVE                                                                                           \
     'S' // path NUL bytes...: append to that file (created 0600 anew by the first frame); same rule
+#define FRAME_PASS                                                                                           \
+    'P' // 'r' or 'w', then a path: pass a descriptor of that file, to read, or made anew to write; same rule.
+        // Answered by FRAME_FILE "O" with the descriptor, or "E" and a message
 #define FRAME_EXIT 'X' // decimal exit status; last
 
 #define FRAME_PAYLOAD_MAX 32768

@@ -42,6 +42,7 @@ def test_limits_are_seen_inside(boxed):
 
 def test_disk_quota_holds(rig, boxed):
     """btrfs shows the pool's size in df; the quota is what a write runs into."""
+    rig.incus.rescan_quotas()
     assert rig.incus.instance(boxed.box)["expanded_devices"]["root"]["size"] in ("3GB", "3000000000", "3000000000B")
     run = boxed.ssh("head -c 3500000000 /dev/zero > big; s=$?; rm -f big; exit $s", timeout=120)
     assert run.returncode != 0 and (b"quota" in run.stderr.lower() or b"space" in run.stderr.lower())

@@ -114,6 +114,13 @@ class Incus:
     def freeze(self, name):
         self.run("pause", name)
 
+    def rescan_quotas(self):
+        """btrfs stops enforcing quotas when it loses count, which some kernels (seen: 6.18) do as a snapshot that was
+        restored is cleaned up; a rescan makes it count again."""
+        pool = f"/var/lib/incus/storage-pools/{self.pool}"
+        if self.query(f"/1.0/storage-pools/{self.pool}")["driver"] == "btrfs":
+            subprocess.run(["btrfs", "quota", "rescan", "-w", pool], check=True, capture_output=True, timeout=60)
+
     def delete(self, name):
         self.run("delete", "--force", name, check=False)
 

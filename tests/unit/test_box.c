@@ -35,12 +35,14 @@ static void all_fields_come_back(void **state)
     assert_ok(box_set_hostkeys(x->store, id, "ssh-ed25519 AAAA\n", &f));
     assert_ok(box_set_limits(x->store, id, "0-3", 1, 2, &f));
     assert_ok(box_set_autostart(x->store, id, false, &f));
+    assert_ok(box_set_image(x->store, id, "another", &f));
     assert_ok(box_get_user(x->store, "alice", &back, &f));
     assert_string_equal(back.hostkeys, "ssh-ed25519 AAAA\n");
     assert_string_equal(back.cpu, "0-3");
     assert_int_equal(back.memory, 1);
     assert_int_equal(back.disk, 2);
     assert_false(back.autostart);
+    assert_string_equal(back.image, "another");
     char longer[BOX_HOSTKEYS_SIZE + 1];
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
@@ -58,6 +60,7 @@ static void missing(void **state)
     assert_err(ERR_NOTFOUND, box_set_hostkeys(x->store, 5, "", &f));
     assert_err(ERR_NOTFOUND, box_set_limits(x->store, 5, "1", 1, 1, &f));
     assert_err(ERR_NOTFOUND, box_set_autostart(x->store, 5, true, &f));
+    assert_err(ERR_NOTFOUND, box_set_image(x->store, 5, "another", &f));
     row = fixture_box(5, "alice");
     assert_err(ERR_CONFLICT, box_insert(x->store, &row, FIRST, FIRST, &f));
     assert_string_equal(row.address, ""); // as it was

@@ -1,6 +1,7 @@
 // The command table: parsing, suggestions, every verb against every role, and what the verbs do to the store.
 // Incus and the gateway are played by the functions below; the store, the writer and the box flows are the
 // real ones.
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -34,6 +36,7 @@ static const char bob_key[] =
 
 struct pending {
     struct event *event;
+    enum box_op op;
     box_done_fn done;
     void *arg;
     struct box_result result;
@@ -46,7 +49,14 @@ static struct {
     enum box_state state;
     uint64_t tickets;
     unsigned ops[BOX_OP_LIST + 1];
-    char keys[4096]; // of the last KEYS or ENSURE
+    char keys[4096];          // of the last KEYS or ENSURE
+    struct box_change change; // of the last CHANGE
+    char snapshot[64];        // of the last SNAPSHOT_*
+    bool kicked_from_box;
+    bool image_gone, ensure_fails;
+    char image[2][128]; // of the last IMAGE_USE: alias, fingerprint
+    char account[4096]; // as EXPORT was given it, for IMPORT
+    bool started;       // what START and ENSURE say
     struct pending pending[PENDING_MAX];
     size_t pending_count;
     unsigned kicks;
@@ -59,6 +69,24 @@ static void on_pending(evutil_socket_t fd, short what, void *arg)
 {
     struct pending *p = arg;
     struct box_entry entry = {.state = played.state};
+    struct box_snapshot before = {.name = "before", .created = 1700000000, .size = 4200000};
+    struct box_image images[] = {
+        {.alias = "containarium-box",
+         .fingerprint = "aaaaaaaabbbb",
+         .size = 240000000,
+         .created = 1700000000},
+        {.alias = "next", .fingerprint = "aaaaaaaacccc", .size = 250000000, .created = 1700000000},
+        {.fingerprint = "ddddddddeeee", .box = "bob-container"},
+    };
+    struct box_health health = {.version = "6.0.4", .pool_driver = "zfs", .pool_used = 1, .pool_total = 100};
+    p->result.images = images;
+    p->result.image_count = p->op == BOX_OP_IMAGES ? 3 : 0;
+    if (p->result.code == ERR_NONE && p->op == BOX_OP_HEALTH)
+        p->result.health = &health;
+    if (played.image_gone)
+        (void)fault_set(&health.image, ERR_NOTFOUND, "Image alias not found");
+    p->result.snapshots = &before;
+    p->result.snapshot_count = p->op == BOX_OP_SNAPSHOTS ? 1 : 0;
     (void)fd;
     (void)what;
     snprintf(entry.name, sizeof entry.name, "alice-container");
@@ -77,7 +105,12 @@ uint64_t provision_submit(struct provision *provision, enum box_op op, const str
     struct pending *p = &played.pending[played.pending_count++ % PENDING_MAX];
     played.ops[op]++;
     if (spec != NULL)
-        snprintf(played.keys, sizeof played.keys, "%s", spec->authorized_keys);
+        snprintf(played.keys, sizeof played.keys, "%s",
+                 spec->authorized_keys == NULL ? "" : spec->authorized_keys);
+    if (spec != NULL && op == BOX_OP_CHANGE)
+        played.change = spec->change;
+    if (spec != NULL && spec->snapshot[0] != '\0')
+        snprintf(played.snapshot, sizeof played.snapshot, "%s", spec->snapshot);
     if (op == BOX_OP_ENSURE && progress != NULL)
         progress(arg, "Creating alice-container", 1, 5);
     enum box_state was = played.state;
@@ -85,16 +118,35 @@ uint64_t provision_submit(struct provision *provision, enum box_op op, const str
         played.state = BOX_STATE_RUNNING;
     if (played.answer == ERR_NONE && op == BOX_OP_STOP)
         played.state = BOX_STATE_STOPPED;
-    *p = (struct pending){.done = done, .arg = arg, .ticket = ++played.tickets};
+    *p = (struct pending){.done = done, .arg = arg, .op = op, .ticket = ++played.tickets};
     p->result = (struct box_result){.flight = p->ticket,
                                     .code = played.answer,
                                     .was = was,
                                     .state = played.state,
+                                    .started = played.started && op == BOX_OP_START,
                                     .created = op == BOX_OP_ENSURE && was == BOX_STATE_ABSENT};
     if (played.answer != ERR_NONE)
         (void)fault_set(&p->result.fault, played.answer, "Incus does not answer");
+    if (op == BOX_OP_ENSURE && played.ensure_fails) {
+        p->result.created = false;
+        p->result.code = fault_set(&p->result.fault, ERR_FAILED, "zstd: corrupted");
+    }
     if (op == BOX_OP_ENSURE)
         snprintf(p->result.hostkeys, sizeof p->result.hostkeys, "ssh-ed25519 AAAABOX\n");
+    if (op == BOX_OP_EXPORT) {
+        assert_int_equal(write(spec->file, "half", 4), 4);
+        snprintf(played.account, sizeof played.account, "%s", spec->account);
+        snprintf(p->result.fingerprint, sizeof p->result.fingerprint, "%064d", 7);
+        p->result.length = 4;
+    }
+    if (op == BOX_OP_IMAGE_USE) {
+        snprintf(played.image[0], sizeof played.image[0], "%s", spec->image);
+        snprintf(played.image[1], sizeof played.image[1], "%s", spec->fingerprint);
+    }
+    if (op == BOX_OP_IMPORT) {
+        p->result.account = played.account;
+        snprintf(p->result.fingerprint, sizeof p->result.fingerprint, "%064d", 7);
+    }
     p->event = event_new(played.base, -1, 0, on_pending, p);
     event_active(p->event, EV_TIMEOUT, 0);
     return p->ticket;
@@ -208,10 +260,19 @@ void provision_stats(const struct provision *p, struct provision_stats *out)
     *out = (struct provision_stats){.queued = 0};
 }
 
+unsigned gateway_kick_from_box(struct gateway_server *g, int64_t account_id, const char *reason)
+{
+    (void)g;
+    (void)account_id;
+    assert_non_null(strstr(reason, "before"));
+    played.kicked_from_box = true;
+    return 1;
+}
+
 // ---- a client
 
 struct client {
-    char out[1 << 20], err[65536], read[512], saved[65536];
+    char out[1 << 20], err[65536], read[512], saved[65536], passed[512];
     bool wants;
     int status; // -1: not yet
 };
@@ -244,6 +305,12 @@ static void to_save(void *arg, const char *path, const char *data, size_t length
     snprintf(c->saved, sizeof c->saved, "%s:%.*s", path, (int)length, data);
 }
 
+static void to_pass(void *arg, const char *path, bool write)
+{
+    struct client *c = arg;
+    snprintf(c->passed, sizeof c->passed, "%c%s", write ? 'w' : 'r', path);
+}
+
 static bool to_congested(void *arg)
 {
     (void)arg;
@@ -257,7 +324,8 @@ static void to_exit(void *arg, int status)
     c->status = status;
 }
 
-static const struct command_sink sink = {to_out, to_err, to_want, to_read, to_save, to_congested, to_exit};
+static const struct command_sink sink = {to_out,  to_err,  to_want,      to_read,
+                                         to_save, to_pass, to_congested, to_exit};
 
 struct world {
     struct control control;
@@ -306,12 +374,28 @@ static void turn(struct world *w)
         event_base_loop(w->control.base, EVLOOP_NONBLOCK);
 }
 
+// As the command line would: a file made anew to write, or the one that is there to read.
+static void pass_a_file(struct world *w)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", w->folder, w->client.passed + 1);
+    int fd = w->client.passed[0] == 'w' ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)
+                                        : open(path, O_RDONLY | O_CLOEXEC);
+    w->client.passed[0] = '\0';
+    if (fd < 0)
+        command_file_failed(w->run, "cannot make the file: File exists");
+    else
+        command_descriptor(w->run, fd);
+}
+
 // Runs one to its end; `input` answers stdin and files alike.
 static int do_as(struct world *w, const struct identity *who, const char *line, const char *input)
 {
     begin(w, who, line);
-    for (int i = 0; i < 200 && w->client.status < 0; i++) {
+    for (int i = 0; i < 5000 && w->client.status < 0; i++) {
         bool wants = w->client.wants, reads = w->client.read[0] != '\0';
+        if (w->client.passed[0] != '\0')
+            pass_a_file(w);
         w->client.wants = false;
         w->client.read[0] = '\0';
         if (wants) {
@@ -343,6 +427,7 @@ static int set_up(void **state)
     assert_non_null(mkdtemp(w->folder));
     snprintf(path, sizeof path, "%s/db", w->folder);
     snprintf(w->config.host_key_dir, sizeof w->config.host_key_dir, "%s", w->folder);
+    snprintf(w->config.backup_dir, sizeof w->config.backup_dir, "%s/backups", w->folder);
     snprintf(w->config.public_host, sizeof w->config.public_host, "gw.example.org");
     w->control.config = &w->config;
     w->control.base = played.base = event_base_new();
@@ -443,6 +528,10 @@ static void usage_errors_say_what_to_do(void **state)
         {"create alice --ssh-key k --static 192.0.2.7:99999", "65535"},
         {"create alice --ssh-key k --host-key h", "--static"},
         {"audit --limit many", "--limit"},
+        {"resize", "something is missing: resize USER"},
+        {"snapshot", "snapshot needs a verb"},
+        {"snapshot make alice", "no such verb"},
+        {"snapshot restore", "something is missing"},
         {"audit --event loggin", "Did you mean login?"},
         {"audit --format xml", "jsonl"},
         {"audit --since never", "--since"},
@@ -489,12 +578,17 @@ static void complete_line(const struct command *c, const char *who, char *out, s
                         : strcmp(c->name, "sessions kill") == 0 ? " all"
                         : strcmp(c->name, "limits set") == 0    ? " --sessions 3"
                         : strncmp(c->name, "keys ", 5) == 0 && strcmp(c->name, "keys list") != 0 ? " -"
-                        : strcmp(c->name, "autostart") == 0                                      ? " on"
-                                                                                                 : "";
+                        : strncmp(c->name, "snapshot ", 9) == 0 && strcmp(c->name, "snapshot list") != 0
+                            ? " before"
+                        : strcmp(c->name, "resize") == 0    ? " --cpu 1"
+                        : strcmp(c->name, "autostart") == 0 ? " on"
+                                                            : "";
     switch (c->account) {
     case ACCOUNT_NONE:
         snprintf(out, size, "%s%s", c->name,
-                 strncmp(c->name, "bans ", 5) == 0 && c->changes ? " 192.0.2.1" : "");
+                 strncmp(c->name, "bans ", 5) == 0 && c->changes                            ? " 192.0.2.1"
+                 : strcmp(c->name, "restore") == 0 || strcmp(c->name, "image use") == 0 ? " nothing"
+                                                                                        : "");
         return;
     case ACCOUNT_OPTION:
         snprintf(out, size, "%s --user %s", c->name, who);
@@ -519,11 +613,17 @@ static void roles_are_as_decided(void **state)
         {"list", ROLE_OPERATOR, ROLE_OPERATOR},
         {"info", ROLE_USER, ROLE_OPERATOR},
         {"delete", ROLE_ADMIN, ROLE_ADMIN},
+        {"restore", ROLE_ADMIN, ROLE_ADMIN},
         {"start", ROLE_USER, ROLE_OPERATOR},
         {"stop", ROLE_USER, ROLE_OPERATOR},
         {"restart", ROLE_USER, ROLE_OPERATOR},
         {"freeze", ROLE_USER, ROLE_OPERATOR},
         {"autostart", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"resize", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"snapshot create", ROLE_USER, ROLE_OPERATOR},
+        {"snapshot list", ROLE_USER, ROLE_OPERATOR},
+        {"snapshot restore", ROLE_USER, ROLE_OPERATOR},
+        {"snapshot delete", ROLE_USER, ROLE_OPERATOR},
         {"keys list", ROLE_USER, ROLE_OPERATOR},
         {"keys add", ROLE_USER,
          ROLE_ADMIN}, // a key added to an administrator's account makes an administrator
@@ -544,6 +644,9 @@ static void roles_are_as_decided(void **state)
         {"audit summary", ROLE_OPERATOR, ROLE_OPERATOR},
         {"audit export", ROLE_OPERATOR, ROLE_OPERATOR},
         {"audit head", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"image list", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"image use", ROLE_ADMIN, ROLE_ADMIN},
+        {"doctor", ROLE_OPERATOR, ROLE_OPERATOR},
         {"config show", ROLE_OPERATOR, ROLE_OPERATOR},
         {"whoami", ROLE_USER, ROLE_USER},
         {"version", ROLE_USER, ROLE_USER},
@@ -776,7 +879,7 @@ static void delete_asks_first(void **state)
     w->tty = true;
     assert_int_equal(do_as(w, &root, "delete alice", "n\n"), 1);
     assert_int_equal(do_as(w, &root, "delete alice", "yellow\n"), 1);
-    assert_int_equal(do_as(w, &root, "delete alice --backup", "y\n"), 2);
+    assert_int_equal(do_as(w, &root, "delete alice --backup", "n\n"), 1);
     assert_int_equal(played.ops[BOX_OP_DELETE], 0);
     assert_int_equal(do_as(w, &root, "delete alice", "y\n"), 0);
     assert_int_equal(played.ops[BOX_OP_DELETE], 1);
@@ -871,6 +974,269 @@ static void lists_what_is_known(void **state)
     assert_non_null(strstr(w->client.out, "whole"));
 }
 
+static void row_of(struct world *w, const char *user, struct box_row *row)
+{
+    struct fault f;
+    assert_int_equal(box_get_user(w->control.store, user, row, &f), ERR_NONE);
+}
+
+static void resize_changes_the_row_after_incus(void **state)
+{
+    static const struct {
+        const char *line;
+        int status;
+        const char *says;
+    } wrong[] = {
+        {"resize alice", 2, "--cpu, --memory, --disk"}, {"resize alice --cpu none", 2, "0-3"},
+        {"resize alice --memory 2", 2, "8GiB"},         {"resize alice --memory 1MB", 2, "64MB"},
+        {"resize alice --disk much", 2, "--disk"},      {"resize alice --disk 10GB", 5, "can only grow"},
+        {"resize nobody --cpu 2", 3, "no such user"},   {"resize bob --cpu 2", 3, "no box yet"},
+        {"resize eve --cpu 2", 5, "existing machine"},
+    };
+    struct world *w = *state;
+    struct box_row row;
+    make(w, "alice", alice_key);
+    make(w, "bob --lazy", bob_key);
+    make(w, "eve --static 192.0.2.7", second_key);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int status = do_as(w, &root, wrong[i].line, "");
+        if (status != wrong[i].status || strstr(w->client.err, wrong[i].says) == NULL)
+            fail_msg("%s: status %d, err %s", wrong[i].line, status, w->client.err);
+    }
+    assert_int_equal(played.ops[BOX_OP_CHANGE], 0);
+    assert_int_equal(do_as(w, &root, "resize alice --memory 8GB --disk 50GB", ""), 0);
+    assert_non_null(strstr(w->client.out, "2GB -> 8GB"));
+    assert_string_equal(played.change.cpu, "");
+    assert_int_equal(played.change.memory, 8000000000);
+    row_of(w, "alice", &row);
+    assert_int_equal(row.memory, 8000000000);
+    assert_int_equal(row.disk, 50000000000);
+    assert_string_equal(row.cpu, "2");
+    assert_int_equal(do_as(w, &root, "resize alice --memory 8GB --disk 50GB", ""), 0); // again: no harm
+    assert_int_equal(count_events(w, "box-changed", "alice"), 2);
+    played.answer = ERR_FULL; // as when the box uses more than that
+    assert_int_equal(do_as(w, &root, "resize alice --memory 1GB", ""), 1);
+    assert_non_null(strstr(w->client.err, "Nothing was changed"));
+    row_of(w, "alice", &row);
+    assert_int_equal(row.memory, 8000000000);
+}
+
+static void autostart_is_told_to_incus(void **state)
+{
+    struct world *w = *state;
+    struct box_row row;
+    make(w, "alice", alice_key);
+    assert_int_equal(do_as(w, &root, "autostart alice off", ""), 0);
+    assert_int_equal(played.change.autostart, CHANGE_OFF);
+    row_of(w, "alice", &row);
+    assert_false(row.autostart);
+    played.answer = ERR_UNAVAILABLE;
+    assert_int_equal(do_as(w, &root, "autostart alice on", ""), 1);
+    row_of(w, "alice", &row);
+    assert_false(row.autostart);
+}
+
+// Incus was told at its sleep to leave it asleep, so it is told again at its wake; once, and only if it may.
+static void autostart_comes_back_with_the_wake(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice", alice_key);
+    assert_int_equal(do_as(w, &root, "stop alice", ""), 0);
+    played.started = true;
+    assert_int_equal(do_as(w, &root, "start alice", ""), 0);
+    assert_int_equal(played.ops[BOX_OP_CHANGE], 1);
+    assert_int_equal(played.change.autostart, CHANGE_ON);
+    assert_int_equal(do_as(w, &root, "autostart alice off", ""), 0);
+    assert_int_equal(do_as(w, &root, "stop alice", ""), 0);
+    assert_int_equal(do_as(w, &root, "start alice", ""), 0);
+    assert_int_equal(played.ops[BOX_OP_CHANGE], 2); // autostart's own
+}
+
+static void snapshots_are_named_asked_about_and_recorded(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice", alice_key);
+    struct identity who = account_of(w, "alice");
+    assert_int_equal(do_as(w, &who, "snapshot create before", ""), 0);
+    assert_string_equal(played.snapshot, "before");
+    assert_int_equal(do_as(w, &who, "snapshot create", ""), 0);
+    assert_int_equal(strspn(played.snapshot, "0123456789-"), 15); // the time
+    assert_int_equal(do_as(w, &who, "snapshot create a/b", ""), 2);
+    assert_int_equal(do_as(w, &who, "snapshot create -- -x", ""), 2);
+    assert_int_equal(do_as(w, &who, "snapshot list", ""), 0);
+    assert_non_null(strstr(w->client.out, "before  2023-11-14T22:13:20Z  4.2MB"));
+    assert_int_equal(do_as(w, &who, "snapshot restore nothing --force", ""), 3);
+    assert_int_equal(do_as(w, &who, "snapshot restore before", ""), 2); // nobody to ask
+    w->tty = true;
+    assert_int_equal(do_as(w, &root, "snapshot restore alice before", "n\n"), 1);
+    assert_false(played.kicked_from_box);
+    assert_int_equal(played.ops[BOX_OP_SNAPSHOT_RESTORE], 0);
+    assert_int_equal(do_as(w, &root, "snapshot restore alice before", "y\n"), 0);
+    assert_true(played.kicked_from_box);
+    assert_non_null(strstr(played.keys, "alice@laptop")); // today's keys go into the old disk
+    assert_int_equal(do_as(w, &who, "snapshot delete before", ""), 0);
+    assert_int_equal(count_events(w, "snapshot-created", "alice"), 2);
+    assert_int_equal(count_events(w, "snapshot-restored", "alice"), 1);
+    assert_int_equal(count_events(w, "snapshot-deleted", "alice"), 1);
+}
+
+static size_t size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (size_t)st.st_size : 9999;
+}
+
+static void delete_with_backup_deletes_nothing_without_one(void **state)
+{
+    struct world *w = *state;
+    char path[128];
+    make(w, "alice --memory 4GB --role operator", alice_key);
+    make(w, "bob --lazy", bob_key);
+    assert_int_equal(do_as(w, &root, "delete bob --force --backup", ""), 3); // nothing to back up
+    assert_int_equal(do_as(w, &root, "delete alice --force --backup=", ""), 2);
+    played.answer = ERR_FULL;
+    assert_int_equal(do_as(w, &root, "delete alice --force --backup=a.backup", ""), 1);
+    assert_non_null(strstr(w->client.err, "Nothing was deleted"));
+    snprintf(path, sizeof path, "%s/a.backup", w->folder);
+    assert_int_equal(size_of(path), 0); // what was half written is no backup
+    assert_int_equal(do_as(w, &root, "delete alice --force --backup", ""), 1);
+    snprintf(path, sizeof path, "rmdir %s/backups", w->folder);
+    assert_int_equal(system(path), 0); // nothing left in it
+    assert_int_equal(played.ops[BOX_OP_DELETE], 0);
+    played.answer = ERR_NONE;
+    assert_int_equal(do_as(w, &root, "delete alice --force --backup=a.backup", ""), 2); // not overwritten
+    assert_int_equal(played.ops[BOX_OP_DELETE], 0);
+    struct identity boss;
+    make(w, "boss --lazy --role admin", second_key);
+    boss = account_of(w, "boss");
+    assert_int_equal(do_as(w, &boss, "delete alice --force --backup=b.backup", ""), 2); // no file of ours
+    assert_int_equal(do_as(w, &boss, "delete alice --force --backup", ""), 0);
+    assert_int_equal(played.ops[BOX_OP_DELETE], 1);
+    assert_non_null(strstr(w->client.out, "ssh ctl@GATEWAY restore alice-"));
+    assert_int_equal(count_events(w, "box-exported", "alice"), 1);
+}
+
+static void restore_brings_all_of_it_back(void **state)
+{
+    struct world *w = *state;
+    struct box_row row;
+    make(w, "alice --memory 4GB --cpu 0-1 --role operator --no-autostart", alice_key);
+    assert_int_equal(do_as(w, &root, "keys add alice -", second_key), 0);
+    assert_int_equal(do_as(w, &root, "delete alice --force --backup=a.backup", ""), 0);
+    assert_int_equal(do_as(w, &root, "info alice", ""), 3);
+    assert_int_equal(do_as(w, &root, "restore b.backup", ""), 2); // no such file
+    make(w, "bob --lazy", second_key);
+    assert_int_equal(do_as(w, &root, "restore a.backup", ""), 5); // a key of hers is bob's now
+    assert_non_null(strstr(w->client.err, "bob"));
+    assert_int_equal(played.ops[BOX_OP_IMAGE_DELETE], 1);
+    assert_int_equal(do_as(w, &root, "info alice", ""), 3);
+    assert_int_equal(do_as(w, &root, "delete bob --force", ""), 0);
+    played.ensure_fails = true; // it cannot be unpacked
+    assert_int_equal(do_as(w, &root, "restore a.backup", ""), 1);
+    assert_non_null(strstr(w->client.err, "nothing was restored"));
+    assert_int_equal(do_as(w, &root, "info alice", ""), 3);
+    assert_int_equal(played.ops[BOX_OP_IMAGE_DELETE], 2);
+    played.ensure_fails = false;
+    assert_int_equal(do_as(w, &root, "restore a.backup", ""), 0);
+    assert_non_null(strstr(w->client.err, "was operator and is user now"));
+    row_of(w, "alice", &row);
+    assert_int_equal(row.phase, BOX_READY);
+    assert_int_equal(row.memory, 4000000000);
+    assert_string_equal(row.cpu, "0-1");
+    assert_false(row.autostart);
+    assert_string_equal(row.image, "containarium-box"); // not the one it came through
+    assert_int_equal(played.ops[BOX_OP_IMAGE_DELETE], 3);
+    assert_int_equal(do_as(w, &root, "keys list alice", ""), 0);
+    assert_non_null(strstr(w->client.out, "alice@laptop"));
+    assert_non_null(strstr(w->client.out, "alice@phone"));
+    assert_int_equal(do_as(w, &root, "restore a.backup", ""), 5); // she is there
+    assert_int_equal(do_as(w, &root, "delete alice --force", ""), 0);
+    static const char *const damaged[] = {
+        "",
+        "{}",
+        "[]",
+        "{\"version\":2}",
+        "{\"version\":1,\"user\":\"root\",\"role\":\"user\",\"keys\":\"\",\"image\":\"i\",\"cpu\":\"1\","
+        "\"hostkeys\":\"\",\"memory\":1,\"disk\":1}",
+        "{\"version\":1,\"user\":\"eve\",\"role\":\"user\",\"keys\":\"\",\"image\":\"i\",\"cpu\":\"x\","
+        "\"hostkeys\":\"\",\"memory\":1,\"disk\":1}",
+        "{\"version\":1,\"user\":\"eve\",\"role\":\"user\",\"keys\":\"rubbish\",\"image\":\"i\",\"cpu\":"
+        "\"1\","
+        "\"hostkeys\":\"\",\"memory\":1,\"disk\":1}",
+    };
+    for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
+        snprintf(played.account, sizeof played.account, "%s", damaged[i]);
+        assert_int_equal(do_as(w, &root, "restore a.backup", ""), 2);
+    }
+    assert_int_equal(do_as(w, &root, "list", ""), 0);
+    assert_non_null(strstr(w->client.err, "No users yet"));
+}
+
+static void images_are_chosen_by_name_or_fingerprint(void **state)
+{
+    struct world *w = *state;
+    assert_int_equal(do_as(w, &root, "image list", ""), 0);
+    assert_non_null(strstr(w->client.out, "containarium-box  aaaaaaaabbbb  240MB"));
+    assert_int_equal(do_as(w, &root, "image use nothing", ""), 3);
+    assert_non_null(strstr(w->client.err, "packaging/image.sh"));
+    assert_int_equal(do_as(w, &root, "image use aaaaaaaa", ""), 5); // which of the two?
+    assert_int_equal(do_as(w, &root, "image use dddddddd", ""), 5); // somebody's box
+    assert_int_equal(do_as(w, &root, "image use aa", ""), 3);
+    assert_int_equal(do_as(w, &root, "image use containarium-box", ""), 0); // it is
+    assert_int_equal(played.ops[BOX_OP_IMAGE_USE], 0);
+    assert_int_equal(do_as(w, &root, "image use next", ""), 0);
+    assert_string_equal(played.image[0], "containarium-box");
+    assert_string_equal(played.image[1], "aaaaaaaacccc");
+    assert_int_equal(do_as(w, &root, "image use aaaaaaaac", ""), 0);
+    assert_int_equal(played.ops[BOX_OP_IMAGE_USE], 2);
+}
+
+static void file_with(const char *folder, const char *name, mode_t mode)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fclose(out);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+static void doctor_finds_what_is_wrong(void **state)
+{
+    struct world *w = *state;
+    make(w, "alice", alice_key);
+    snprintf(w->config.state_dir, sizeof w->config.state_dir, "%s", w->folder);
+    snprintf(w->config.listen, sizeof w->config.listen, "127.0.0.1:1"); // nobody does
+    file_with(w->folder, "ssh_host_ed25519_key.pub", 0644);
+    file_with(w->folder, "ssh_host_ed25519_key", 0600);
+    assert_int_equal(do_as(w, &root, "doctor", ""), 1);
+    static const char *const wanted[] = {
+        "ok    incus        Incus 6.0.4 answers",
+        "ok    image        containarium-box is there",
+        "ok    pool         containarium (zfs): 1B of 100B used, 1%",
+        "ok    boxes        1 in Incus, none is missing",
+        "fail  gateway      127.0.0.1 port 1",
+        "To mend it: systemctl status containarium-gateway",
+        "ok    host keys    1 in ",
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        if (strstr(w->client.out, wanted[i]) == NULL)
+            fail_msg("%s is not in\n%s", wanted[i], w->client.out);
+    }
+    file_with(w->folder, "ssh_host_ed25519_key", 0644);
+    played.image_gone = true;
+    assert_int_equal(do_as(w, &root, "doctor --json", ""), 1);
+    json_t *object = json_loads(w->client.out, 0, NULL);
+    assert_true(json_is_false(json_object_get(object, "well")));
+    assert_true(json_array_size(json_object_get(object, "checks")) > 8);
+    json_decref(object);
+    assert_non_null(strstr(w->client.out, "packaging/image.sh builds it"));
+    assert_non_null(strstr(w->client.out, "chmod 600"));
+    played.answer = ERR_UNAVAILABLE;
+    assert_int_equal(do_as(w, &root, "doctor", ""), 1);
+    assert_non_null(strstr(w->client.out, "fail  incus        Incus does not answer"));
+}
+
 static void every_json_is_json(void **state)
 {
     static const char *const lines[] = {
@@ -889,11 +1255,21 @@ static void every_json_is_json(void **state)
         "stop alice",
         "start alice",
         "freeze alice",
+        "resize alice --cpu 4",
+        "resize alice --cpu none",
+        "snapshot create alice",
+        "snapshot list alice",
+        "snapshot restore alice before --force",
+        "snapshot restore alice nothing --force",
+        "snapshot delete alice before",
+        "image list",
+        "image use next",
         "keys replace alice -",
         "info nobody",
         "start nobody",
         "help",
-        "delete alice --force",
+        "restore nothing",
+        "delete alice --force --backup",
         "audit --user nobody",
         "export alice",
     };
@@ -970,6 +1346,14 @@ int main(void)
         WITH_WORLD(delete_that_failed_is_finished_by_another),
         WITH_WORLD(a_client_that_leaves_breaks_nothing),
         WITH_WORLD(lists_what_is_known),
+        WITH_WORLD(resize_changes_the_row_after_incus),
+        WITH_WORLD(autostart_is_told_to_incus),
+        WITH_WORLD(autostart_comes_back_with_the_wake),
+        WITH_WORLD(snapshots_are_named_asked_about_and_recorded),
+        WITH_WORLD(delete_with_backup_deletes_nothing_without_one),
+        WITH_WORLD(restore_brings_all_of_it_back),
+        WITH_WORLD(images_are_chosen_by_name_or_fingerprint),
+        WITH_WORLD(doctor_finds_what_is_wrong),
         WITH_WORLD(every_json_is_json),
         WITH_WORLD(export_is_complete),
     };

@@ -27,6 +27,24 @@ static void user_names(void **state)
     assert_says("31 characters");
 }
 
+static void snapshot_names(void **state)
+{
+    static const char *const good[] = {"a", "0", "before-upgrade", "2026.11_24", "20261124-220000"};
+    static const char *const bad[] = {"", "A", "-a", ".a", "_a", "a b", "a/b", "a\n", "\xc3\xa9"};
+    char longest[NAME_SNAPSHOT_SIZE + 1];
+    struct fault f;
+    (void)state;
+    for (size_t i = 0; i < COUNT(good); i++)
+        assert_ok(name_check_snapshot(good[i], &f));
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_err(ERR_INVALID, name_check_snapshot(bad[i], &f));
+    memset(longest, 'a', sizeof longest);
+    longest[NAME_SNAPSHOT_SIZE] = '\0';
+    assert_err(ERR_INVALID, name_check_snapshot(longest, &f));
+    longest[NAME_SNAPSHOT_SIZE - 1] = '\0';
+    assert_ok(name_check_snapshot(longest, &f));
+}
+
 static void boxes(void **state)
 {
     static const struct {
@@ -81,6 +99,6 @@ static void logins(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(user_names), cmocka_unit_test(boxes),
-                                       cmocka_unit_test(logins)};
+                                       cmocka_unit_test(logins), cmocka_unit_test(snapshot_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

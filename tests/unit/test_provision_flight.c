@@ -267,6 +267,45 @@ static void order_decides_what_is_joined(void **state)
         assert_int_equal(t[k].done, 1);
 }
 
+// A login that comes while the box is put to sleep: its wake is behind the sleep, however many came before
+// it.
+static void a_login_wins_over_a_sleep(void **state)
+{
+    struct told t[5] = {{0}};
+    (void)state;
+    submit(BOX_OP_ENSURE, "gate-1", "keys", &t[0]);
+    submit(BOX_OP_FREEZE, "gate-1", "keys", &t[1]);
+    submit(BOX_OP_ENSURE, "gate-1", "keys", &t[2]);
+    submit(BOX_OP_CHANGE, "gate-1", "keys", &t[3]); // other limits undo no wake
+    submit(BOX_OP_ENSURE, "gate-1", "keys", &t[4]);
+    gate(true);
+    loop_until(&t[4].done, 1);
+    loop_until(&t[3].done, 1);
+    char wanted[32];
+    snprintf(wanted, sizeof wanted, "%d %d %d %d ", BOX_OP_ENSURE, BOX_OP_FREEZE, BOX_OP_ENSURE,
+             BOX_OP_CHANGE);
+    assert_string_equal(engine.order, wanted);
+    assert_int_equal(t[2].result.flight, t[4].result.flight);
+    assert_int_not_equal(t[0].result.flight, t[2].result.flight);
+}
+
+static void what_has_a_name_is_done_for_each(void **state)
+{
+    static const enum box_op ops[] = {BOX_OP_SNAPSHOT_CREATE, BOX_OP_SNAPSHOT_RESTORE, BOX_OP_SNAPSHOT_DELETE,
+                                      BOX_OP_EXPORT,          BOX_OP_IMPORT,           BOX_OP_IMAGE_DELETE};
+    struct told t[COUNT(ops)][2] = {{{0}}};
+    (void)state;
+    for (unsigned k = 0; k < COUNT(ops); k++) {
+        submit(ops[k], "gate-1", "keys", &t[k][0]);
+        submit(ops[k], "gate-1", "keys", &t[k][1]);
+    }
+    gate(true);
+    for (unsigned k = 0; k < COUNT(ops); k++) {
+        loop_until(&t[k][1].done, 1);
+        assert_int_not_equal(t[k][0].result.flight, t[k][1].result.flight);
+    }
+}
+
 static void late_joiner_gets_the_current_step(void **state)
 {
     struct told first = {0}, late = {0};
@@ -438,6 +477,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(crowd_flies_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(same_box_in_turn_others_beside, set_up, tear_down),
         cmocka_unit_test_setup_teardown(order_decides_what_is_joined, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_login_wins_over_a_sleep, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_has_a_name_is_done_for_each, set_up, tear_down),
         cmocka_unit_test_setup_teardown(late_joiner_gets_the_current_step, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cancelled_are_not_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(callbacks_may_cancel_and_submit, set_up, tear_down),

@@ -250,6 +250,92 @@ static void requests(void **state)
     free(text);
 }
 
+static enum err snapshots_of(const char *text, struct box_snapshot **list, size_t *count)
+{
+    return incus_read_snapshots(text, strlen(text), list, count, &f);
+}
+
+static void snapshots(void **state)
+{
+    struct box_snapshot *list = NULL;
+    size_t count = 0;
+    (void)state;
+    assert_int_equal(snapshots_of("{\"type\":\"sync\",\"metadata\":["
+                                  "{\"name\":\"b\",\"created_at\":\"2026-11-24T22:00:02.5Z\",\"size\":16384},"
+                                  "{\"name\":\"box/a\",\"created_at\":\"2026-11-24T22:00:01Z\"},"
+                                  "{\"name\":3,\"size\":-1}]}",
+                                  &list, &count),
+                     ERR_NONE);
+    assert_int_equal(count, 3);
+    assert_string_equal(list[0].name, ""); // no time: the oldest
+    assert_int_equal(list[0].size, 0);
+    assert_string_equal(list[1].name, "a");
+    assert_string_equal(list[2].name, "b");
+    assert_int_equal(list[2].size, 16384);
+    assert_int_equal(list[2].created - list[1].created, 1);
+    free(list);
+    assert_int_equal(snapshots_of("{\"metadata\":[]}", &list, &count), ERR_NONE);
+    assert_null(list);
+    assert_int_equal(snapshots_of("{\"metadata\":{}}", &list, &count), ERR_PROTOCOL);
+    assert_int_equal(snapshots_of("", &list, &count), ERR_PROTOCOL);
+}
+
+#define SHA "9c638000c608ec2f098956a324eae5f8b1d220e57c9cc6626f045f46b6fa5c79"
+
+static void images(void **state)
+{
+    static const char text[] =
+        "{\"metadata\":[{\"fingerprint\":\"" SHA "\",\"size\":7,\"uploaded_at\":"
+        "\"2026-11-24T21:58:44Z\",\"aliases\":[{\"name\":\"box\"}],\"properties\":"
+        "{\"description\":\"d\"}},{\"fingerprint\":\"x\",\"uploaded_at\":"
+        "\"2026-11-24T21:58:45Z\",\"properties\":{\"containarium.box\":\"alice-container\"}}]}";
+    static const char made[] = "{\"metadata\":{\"metadata\":{\"fingerprint\":\"" SHA "\"}}}";
+    static const char bad[] = "{\"metadata\":{\"metadata\":{\"fingerprint\":\"../../x\"}}}";
+    static const char account[] = "{\"metadata\":{\"properties\":{\"containarium.account\":\"{}\"}}}";
+    struct box_image *list = NULL;
+    size_t count = 0;
+    char fingerprint[INCUS_FINGERPRINT_SIZE] = "", *words = NULL;
+    (void)state;
+    assert_int_equal(incus_read_images(text, sizeof text - 1, &list, &count, &f), ERR_NONE);
+    assert_int_equal(count, 2);
+    assert_string_equal(list[0].box, "alice-container"); // the newest first
+    assert_string_equal(list[0].alias, "");
+    assert_string_equal(list[1].alias, "box");
+    assert_string_equal(list[1].fingerprint, SHA);
+    free(list);
+    assert_int_equal(incus_read_fingerprint(made, sizeof made - 1, fingerprint, &f), ERR_NONE);
+    assert_string_equal(fingerprint, SHA);
+    assert_int_equal(incus_read_fingerprint(bad, sizeof bad - 1, fingerprint, &f), ERR_PROTOCOL);
+    assert_int_equal(incus_read_image_account(account, sizeof account - 1, &words, &f), ERR_NONE);
+    assert_string_equal(words, "{}");
+    free(words);
+    assert_int_equal(incus_read_image_account(made, sizeof made - 1, &words, &f), ERR_NOTFOUND);
+    assert_null(words);
+}
+
+static void changes(void **state)
+{
+    struct config config;
+    struct box_change change = {.memory = 1000000000};
+    (void)state;
+    config_defaults(&config);
+    char *text = incus_write_change(&change, &config);
+    assert_string_equal(text, "{\"config\":{\"limits.memory\":\"1000000000B\"},\"devices\":{}}");
+    free(text);
+    change = (struct box_change){.cpu = "0-1", .disk = 5, .autostart = CHANGE_OFF};
+    text = incus_write_change(&change, &config);
+    assert_non_null(strstr(text, "\"limits.cpu\":\"0-1\""));
+    assert_non_null(strstr(text, "\"boot.autostart\":\"false\""));
+    assert_non_null(strstr(text, "\"size\":\"5B\""));
+    assert_null(strstr(text, "limits.memory"));
+    free(text);
+    const struct incus_settings s = {.name = "b", .image = SHA, .cpu = "1", .address = "10.178.0.16"};
+    text = incus_write_create(&s, &config);
+    assert_non_null(strstr(text, "\"fingerprint\":\"" SHA "\""));
+    assert_null(strstr(text, "alias"));
+    free(text);
+}
+
 static void state_names(void **state)
 {
     (void)state;
@@ -276,6 +362,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(envelopes),      cmocka_unit_test(bad_envelopes), cmocka_unit_test(operations),
         cmocka_unit_test(words_to_codes), cmocka_unit_test(instances),     cmocka_unit_test(lists),
+        cmocka_unit_test(snapshots),      cmocka_unit_test(images),        cmocka_unit_test(changes),
         cmocka_unit_test(requests),       cmocka_unit_test(state_names),   cmocka_unit_test(escapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,9 +87,38 @@ static void live_ones(void **state)
     assert_int_equal(count, 0);
 }
 
+static enum err last_each(int64_t account_id, time_t last, void *arg, struct fault *f)
+{
+    (void)f;
+    ((time_t *)arg)[account_id] = last;
+    return ERR_NONE;
+}
+
+// When was each account in its box last? A session that is live counts from its start; the console does not.
+static void last_moments(void **state)
+{
+    struct fixture *x = *state;
+    struct fault f = {.text = ""};
+    time_t last[4] = {0};
+    struct session_row rows[4] = {new_session(1, "a"), new_session(1, "b"), new_session(2, "c"),
+                                  new_session(3, "d")};
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        if (i < 3)
+            snprintf(rows[i].login, sizeof rows[i].login, "alice");
+        assert_ok(session_open(x->store, &rows[i], &f));
+    }
+    assert_ok(session_close(x->store, rows[0].id, 7000, "closed", 0, 0, 0, &f));
+    assert_ok(session_close(x->store, rows[1].id, 5000, "closed", 0, 0, 0, &f));
+    assert_ok(session_close(x->store, rows[3].id, 9000, "closed", 0, 0, 0, &f));
+    assert_ok(session_each_last(x->store, last_each, last, &f));
+    assert_int_equal(last[1], 7000);
+    assert_int_equal(last[2], 1000);
+    assert_int_equal(last[3], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {store_test(opened_and_closed), store_test(tokens_are_unique),
-                                       store_test(live_ones)};
+                                       store_test(live_ones), store_test(last_moments)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
