@@ -1,0 +1,150 @@
+# shellcheck shell=bash
+# Packages. Nothing is fetched for what is there, so that a start needs no mirror.
+
+SOURCE_DIR=/usr/local/src/containarium
+DOWNLOADS=/var/cache/containarium-startup
+APT_LIST=/etc/apt/sources.list.d/containarium-startup.sources
+
+apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"; }
+
+installed() { [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
+
+known() { [[ $(apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ { print $2 }') == [0-9]* ]]; }
+
+# install PACKAGE...: those that are missing.
+install() {
+    local package missing=()
+    for package in "$@"; do installed "$package" || missing+=("$package"); done
+    ((${#missing[@]} > 0)) || return 0
+    say "installing ${missing[*]}"
+    apt_get install --no-install-recommends "${missing[@]}"
+}
+
+# add_source SUITE COMPONENTS: of Debian's own archive.
+add_source() {
+    printf 'Types: deb\nURIs: https://deb.debian.org/debian\nSuites: %s\nComponents: %s\nSigned-By: %s\n\n' \
+        "$1" "$2" /usr/share/keyrings/debian-archive-keyring.gpg >>"$APT_LIST"
+}
+
+# Incus is in Debian 13 and later, in the backports of 12; ZFS is in contrib.
+add_sources() {
+    local codename
+    # shellcheck disable=SC1091 # the server's own
+    codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    rm -f "$APT_LIST"
+    apt_get update
+    known incus-base || known incus || add_source "$codename-backports" main
+    if [[ $STORAGE_DRIVER == zfs ]] && ! known zfsutils-linux; then add_source "$codename" contrib; fi
+    [[ ! -e $APT_LIST ]] || apt_get update
+}
+
+# The module is built for the kernel that runs. Headers of an image's older kernel may have left the archive: then a
+# newer kernel is installed with its own, and the server starts again into it, once.
+install_zfs() {
+    if modprobe zfs 2>/dev/null; then
+        install zfsutils-linux
+        return 0
+    fi
+    if known "linux-headers-$(uname -r)"; then
+        install "linux-headers-$(uname -r)" zfs-dkms zfsutils-linux
+    else
+        install linux-image-cloud-amd64 linux-headers-cloud-amd64 zfs-dkms zfsutils-linux
+    fi
+    if ! modprobe zfs; then
+        [[ ! -e $DOWNLOADS/restarted-for-zfs ]] || refuse "the ZFS module does not load" "see: dkms status; journalctl -k"
+        touch "$DOWNLOADS/restarted-for-zfs"
+        report "working: starting again, into a kernel that ZFS can be built for"
+        systemctl reboot
+        exit 0
+    fi
+    # Follows later kernels.
+    install linux-headers-cloud-amd64
+}
+
+# What the data disk needs, before it is touched.
+install_storage_tools() {
+    mkdir -p "$DOWNLOADS"
+    local tools=btrfs-progs
+    [[ $STORAGE_DRIVER != zfs ]] || tools=zfsutils-linux
+    if ! installed "$tools" || ! { installed incus || installed incus-base; }; then add_sources; fi
+    if [[ $STORAGE_DRIVER == zfs ]]; then install_zfs; else install btrfs-progs; fi
+}
+
+# After the data disk is in place: its first start makes its state there.
+install_incus() {
+    local incus=(incus)
+    if known incus-base; then incus=(incus-base incus-client); fi
+    installed incus || install "${incus[@]}"
+    install dnsmasq-base nftables openssl ca-certificates curl
+}
+
+# ---- containarium itself -----------------------------------------------------------------------------------------
+
+fetch() { # fetch URL FILE: with the checksum that was promised
+    echo "$INSTALL_CHECKSUM  $2" | sha256sum --check --status 2>/dev/null || {
+        say "fetching $1"
+        curl --fail --silent --show-error --location --retry 5 --output "$2.new" "$1"
+        mv "$2.new" "$2"
+    }
+    echo "$INSTALL_CHECKSUM  $2" | sha256sum --check --status ||
+        refuse "$1 is not the file that was promised: its SHA-256 is $(sha256sum "$2" | cut -d ' ' -f 1)" \
+            "set install.sha256 to the published checksum of the file that you want"
+}
+
+# Who owns what is on the data disk has another number on a server that was made anew.
+make_users() {
+    local user
+    getent group containarium-admin >/dev/null || groupadd --system containarium-admin
+    for user in containarium:/var/lib/containarium containarium-gateway:/nonexistent; do
+        getent passwd "${user%%:*}" >/dev/null || useradd --system --user-group --no-create-home \
+            --home-dir "${user#*:}" --shell /usr/sbin/nologin "${user%%:*}"
+    done
+    chown -R containarium:containarium /var/lib/containarium
+    chmod 700 /var/lib/containarium
+    if [[ -d /etc/containarium/hostkeys ]]; then
+        chown -R containarium-gateway:containarium-gateway /etc/containarium/hostkeys
+    fi
+    if [[ -e /etc/containarium/incus/client.key ]]; then chown containarium: /etc/containarium/incus/client.key; fi
+}
+
+# Whether what install names is what was installed, to the end (see main.sh).
+installed_is() { [[ $(cat "$DOWNLOADS/installed" 2>/dev/null) == "$INSTALL_KIND $INSTALL_FROM $INSTALL_CHECKSUM" ]]; }
+
+install_from_apt() {
+    local url suite components
+    read -r url suite components <<<"$INSTALL_FROM"
+    printf '%s\n' "$INSTALL_APT_KEY" >/etc/apt/keyrings/containarium.asc
+    printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nSigned-By: /etc/apt/keyrings/containarium.asc\n' \
+        "$url" "$suite" "$components" >/etc/apt/sources.list.d/containarium.sources
+    apt_get update
+    apt_get install --no-install-recommends containarium
+}
+
+get_sources() {
+    rm -rf "$SOURCE_DIR.new"
+    mkdir -p "$SOURCE_DIR.new"
+    if [[ $INSTALL_KIND == archive ]]; then
+        fetch "$INSTALL_FROM" "$DOWNLOADS/containarium.tar.gz"
+        tar -xzf "$DOWNLOADS/containarium.tar.gz" -C "$SOURCE_DIR.new" --strip-components=1 --no-same-owner
+    else
+        install git
+        git -C "$SOURCE_DIR.new" init --quiet
+        git -C "$SOURCE_DIR.new" fetch --quiet --depth 1 "$INSTALL_FROM" "$INSTALL_CHECKSUM"
+        git -C "$SOURCE_DIR.new" checkout --quiet FETCH_HEAD
+    fi
+    rm -rf "$SOURCE_DIR"
+    mv "$SOURCE_DIR.new" "$SOURCE_DIR"
+}
+
+install_containarium() {
+    make_users
+    ! installed_is || return 0
+    case $INSTALL_KIND in
+    deb)
+        fetch "$INSTALL_FROM" "$DOWNLOADS/containarium.deb"
+        apt_get install --no-install-recommends --allow-downgrades "$DOWNLOADS/containarium.deb"
+        ;;
+    apt) install_from_apt ;;
+    archive | git) get_sources ;; # built and installed by its quick start, see configure.sh
+    esac
+}
