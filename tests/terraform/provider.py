@@ -23,7 +23,7 @@ LIST = 2  # NestedBlock.NestingMode
 # ---- google_facts.txt ---------------------------------------------------------------------------------------------
 
 def read_facts(text):
-    """{resource: {"attributes": {name: (type, mode)}, "blocks": {name: (block, least, most)}}}"""
+    """{resource: {"attributes": {name: (type, mode, new)}, "blocks": {name: (block, least, most)}}}"""
     resources, stack = {}, []
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
@@ -38,8 +38,8 @@ def read_facts(text):
             stack.append(block)
         elif line == "}":
             stack.pop()
-        elif found := re.fullmatch(r"(\w+): ([\w()]+) (required|optional|computed|default)", line):
-            stack[-1]["attributes"][found[1]] = (found[2], found[3])
+        elif found := re.fullmatch(r"(\w+): ([\w()]+) (required|optional|computed|default)( new)?", line):
+            stack[-1]["attributes"][found[1]] = (found[2], found[3], bool(found[4]))
         else:
             raise ValueError(f"{FACTS.name}:{number}: {line}")
     return resources
@@ -102,7 +102,7 @@ def type_json(name):
 
 def block_message(block):
     out = b""
-    for name, (kind, mode) in sorted(block["attributes"].items()):
+    for name, (kind, mode, _) in sorted(block["attributes"].items()):
         out += field(2, field(1, name) + field(2, type_json(kind)) + field(4, mode == "required")
                      + field(5, mode in ("optional", "default")) + field(6, mode in ("computed", "default")))
     for name, (inner, least, most) in sorted(block["blocks"].items()):
@@ -118,7 +118,7 @@ def schema(block):
 
 def planned(block, value, prior):
     """What was asked for; what a cloud would choose is unknown until it is made."""
-    for name, (_, mode) in block["attributes"].items():
+    for name, (_, mode, _) in block["attributes"].items():
         if value.get(name) is None and mode in ("computed", "default") and not (prior and prior.get(name) is not None):
             value[name] = UNKNOWN
     for name, (inner, _, _) in block["blocks"].items():
@@ -151,7 +151,7 @@ class Cloud:
 
     def make(self, block, value, resource=None):
         resource = resource or value
-        for name, (kind, _) in block["attributes"].items():
+        for name, (kind, _, _) in block["attributes"].items():
             if value.get(name) == UNKNOWN:
                 value[name] = self.choose(kind, resource, name)
         for name, (inner, _, _) in block["blocks"].items():
@@ -170,7 +170,10 @@ class Provider(grpc.GenericRpcHandler):
         }
 
     def service(self, details):
-        call = self.calls.get(details.method.rsplit("/", 1)[1], lambda request: b"")  # an empty answer: nothing to complain of
+        service, method = details.method.rsplit("/", 1)
+        if service != "/tfplugin5.Provider":  # streams of the plugin library, which can do without
+            return None
+        call = self.calls.get(method, lambda request: b"")  # an empty answer: nothing to complain of
         return grpc.unary_unary_rpc_method_handler(lambda request, context: call(request))
 
     def get_schema(self, _):
@@ -180,8 +183,14 @@ class Provider(grpc.GenericRpcHandler):
 
     def plan(self, request):
         request = parse(request)
-        value, prior = undynamic(request[3]), undynamic(request[2])
-        return field(1, dynamic(value and planned(self.facts[request[1].decode()], value, prior)))
+        block, value, prior = self.facts[request[1].decode()], undynamic(request[3]), undynamic(request[2])
+        if value is None:
+            return field(1, dynamic(None))
+        replaces = [name for name, (_, _, new) in block["attributes"].items()
+                    if new and prior and value[name] != prior[name]]
+        path = [field(2, field(1, field(1, name))) for name in replaces]
+        # What takes the old one's place is planned as if there had been none.
+        return field(1, dynamic(planned(block, value, None if replaces else prior))) + b"".join(path)
 
     def apply(self, request):
         request = parse(request)
