@@ -4,10 +4,11 @@
 CONFIG=/etc/containarium/containarium.conf
 
 scripts_dir() {
-    case $INSTALL_KIND in
-    deb | apt) echo /usr/libexec/containarium ;;
-    *) echo "$SOURCE_DIR/packaging" ;;
-    esac
+    local folder=/usr/share/containarium
+    [[ $INSTALL_KIND == deb || $INSTALL_KIND == apt ]] || folder=$SOURCE_DIR/packaging
+    [[ -x $folder/incus-setup.sh ]] || refuse "there is no $folder/incus-setup.sh" \
+        "what \"install\" names is not a complete containarium; name another version"
+    echo "$folder"
 }
 
 # Boxes that start with Incus must find their firewall: it is loaded before, from where the last start left it.
@@ -84,12 +85,13 @@ memory = $BOX_MEMORY
 CONF
 }
 
-# Ours as long as it is what was written last; an administrator's from the first change on.
+# The first time it takes the place of the package's own. Then it is ours as long as it is what was written last, and an
+# administrator's from the first change on.
 write_configuration() {
     local written=/etc/containarium/.containarium.conf.written
     configuration >"$CONFIG.new"
     chmod 644 "$CONFIG.new"
-    if [[ ! -e $CONFIG ]] || cmp --silent "$CONFIG" "$written"; then
+    if [[ ! -e $CONFIG || ! -e $written ]] || cmp --silent "$CONFIG" "$written"; then
         cp -p "$CONFIG.new" "$written"
         mv "$CONFIG.new" "$CONFIG"
     elif cmp --silent "$CONFIG.new" "$written"; then

@@ -5,14 +5,17 @@ SOURCE_DIR=/usr/local/src/containarium
 DOWNLOADS=/var/cache/containarium-startup
 APT_LIST=/etc/apt/sources.list.d/containarium-startup.sources
 
-apt_get() { DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"; }
+# A configuration that is on the data disk already is kept.
+apt_get() {
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@"
+}
 
 installed() { [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
 known() { [[ $(apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ { print $2 }') == [0-9]* ]]; }
 
-# install PACKAGE...: those that are missing.
-install() {
+# need PACKAGE...: those that are missing.
+need() {
     local package missing=()
     for package in "$@"; do installed "$package" || missing+=("$package"); done
     ((${#missing[@]} > 0)) || return 0
@@ -20,21 +23,25 @@ install() {
     apt_get install --no-install-recommends "${missing[@]}"
 }
 
-# add_source SUITE COMPONENTS: of Debian's own archive.
+# add_source SUITE COMPONENTS: of the mirror that this server has its release from.
+# shellcheck disable=SC2016 # $(REPO_URI) and its like are apt's
 add_source() {
-    printf 'Types: deb\nURIs: https://deb.debian.org/debian\nSuites: %s\nComponents: %s\nSigned-By: %s\n\n' \
-        "$1" "$2" /usr/share/keyrings/debian-archive-keyring.gpg >>"$APT_LIST"
+    local mirror
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
+        awk -v release="$(codename)" '$2 == release { print $1; exit }')
+    printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nSigned-By: %s\n\n' \
+        "${mirror:-https://deb.debian.org/debian}" "$1" "$2" /usr/share/keyrings/debian-archive-keyring.gpg >>"$APT_LIST"
 }
+
+# shellcheck disable=SC1091 # the server's own
+codename() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
 
 # Incus is in Debian 13 and later, in the backports of 12; ZFS is in contrib.
 add_sources() {
-    local codename
-    # shellcheck disable=SC1091 # the server's own
-    codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
     rm -f "$APT_LIST"
     apt_get update
-    known incus-base || known incus || add_source "$codename-backports" main
-    if [[ $STORAGE_DRIVER == zfs ]] && ! known zfsutils-linux; then add_source "$codename" contrib; fi
+    known incus-base || known incus || add_source "$(codename)-backports" main
+    if [[ $STORAGE_DRIVER == zfs ]] && ! known zfsutils-linux; then add_source "$(codename)" contrib; fi
     [[ ! -e $APT_LIST ]] || apt_get update
 }
 
@@ -42,13 +49,13 @@ add_sources() {
 # newer kernel is installed with its own, and the server starts again into it, once.
 install_zfs() {
     if modprobe zfs 2>/dev/null; then
-        install zfsutils-linux
+        need zfsutils-linux
         return 0
     fi
     if known "linux-headers-$(uname -r)"; then
-        install "linux-headers-$(uname -r)" zfs-dkms zfsutils-linux
+        need "linux-headers-$(uname -r)" zfs-dkms zfsutils-linux
     else
-        install linux-image-cloud-amd64 linux-headers-cloud-amd64 zfs-dkms zfsutils-linux
+        need linux-image-cloud-amd64 linux-headers-cloud-amd64 zfs-dkms zfsutils-linux
     fi
     if ! modprobe zfs; then
         [[ ! -e $DOWNLOADS/restarted-for-zfs ]] || refuse "the ZFS module does not load" "see: dkms status; journalctl -k"
@@ -58,7 +65,7 @@ install_zfs() {
         exit 0
     fi
     # Follows later kernels.
-    install linux-headers-cloud-amd64
+    need linux-headers-cloud-amd64
 }
 
 # What the data disk needs, before it is touched.
@@ -67,15 +74,18 @@ install_storage_tools() {
     local tools=btrfs-progs
     [[ $STORAGE_DRIVER != zfs ]] || tools=zfsutils-linux
     if ! installed "$tools" || ! { installed incus || installed incus-base; }; then add_sources; fi
-    if [[ $STORAGE_DRIVER == zfs ]]; then install_zfs; else install btrfs-progs; fi
+    if [[ $STORAGE_DRIVER == zfs ]]; then install_zfs; else need btrfs-progs; fi
 }
 
 # After the data disk is in place: its first start makes its state there.
 install_incus() {
     local incus=(incus)
     if known incus-base; then incus=(incus-base incus-client); fi
-    installed incus || install "${incus[@]}"
-    install dnsmasq-base nftables openssl ca-certificates curl
+    installed incus || need "${incus[@]}"
+    # Its own limits, without which some twenty boxes take all inotify instances; otherwise in force from the next start on.
+    ! compgen -G '/etc/sysctl.d/*incus*.conf' >/dev/null || sysctl --quiet --load /etc/sysctl.d/*incus*.conf || true
+    # What the package recommends, and its scripts use.
+    need dnsmasq-base nftables lxcfs mmdebstrap uidmap zstd openssl openssh-client ca-certificates curl
 }
 
 # ---- containarium itself -----------------------------------------------------------------------------------------
@@ -127,7 +137,7 @@ get_sources() {
         fetch "$INSTALL_FROM" "$DOWNLOADS/containarium.tar.gz"
         tar -xzf "$DOWNLOADS/containarium.tar.gz" -C "$SOURCE_DIR.new" --strip-components=1 --no-same-owner
     else
-        install git
+        need git
         git -C "$SOURCE_DIR.new" init --quiet
         git -C "$SOURCE_DIR.new" fetch --quiet --depth 1 "$INSTALL_FROM" "$INSTALL_CHECKSUM"
         git -C "$SOURCE_DIR.new" checkout --quiet FETCH_HEAD
