@@ -19,17 +19,20 @@ def pytest_configure(config):
 
 
 class Terraform:
-    """The module, with a state and a data folder of its own."""
+    """The module, in a folder for each state."""
 
     def __init__(self, folder, environment):
         self.folder = folder
         (folder / "terraformrc").write_text("disable_checkpoint = true\n")
         self.environment = {**os.environ, **environment, "TF_DATA_DIR": str(folder / "data"),
                             "TF_CLI_CONFIG_FILE": str(folder / "terraformrc"), "TF_IN_AUTOMATION": "1"}
-        self.run("init", "-backend=false", "-input=false")
+        self.run("init", "-input=false")
 
-    def run(self, verb, *arguments, check=True, timeout=120):
-        result = subprocess.run(["terraform", verb, *map(str, arguments), "-no-color"], cwd=MODULE, env=self.environment,
+    def run(self, verb, *arguments, state="none", check=True, timeout=120):
+        place = self.folder / state
+        if not place.exists():
+            shutil.copytree(MODULE, place, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "terraform.tfvars"))
+        result = subprocess.run(["terraform", verb, "-no-color", *map(str, arguments)], cwd=place, env=self.environment,
                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
         # Terraform folds its messages to the width of a terminal.
         result.message = " ".join((result.stdout + result.stderr).replace("│", " ").split())
@@ -38,19 +41,18 @@ class Terraform:
 
     def plan(self, example, *options, state="none", check=True, **variables):
         """The plan as JSON's dictionary; with check=False, the failed run."""
-        arguments = [f"-var={name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in variables.items()]
-        result = self.run("plan", "-input=false", f"-var-file=examples/{example}.tfvars", f"-state={self.folder / state}",
-                          f"-out={self.folder / 'plan'}", *options, *arguments, check=check)
+        (self.folder / "variables.tfvars.json").write_text(json.dumps(variables))
+        result = self.run("plan", "-input=false", f"-var-file=examples/{example}.tfvars",
+                          f"-var-file={self.folder / 'variables.tfvars.json'}", "-out=plan", *options, state=state, check=check)
         if result.returncode != 0:
             return result
-        return json.loads(subprocess.run(["terraform", "show", "-json", self.folder / "plan"], cwd=MODULE,
-                                         env=self.environment, check=True, capture_output=True).stdout)
+        return json.loads(self.run("show", "-json", "plan", state=state).stdout)
 
     def apply(self, example, state, **variables):
         """Plans and makes it; returns the outputs."""
         self.plan(example, state=state, **variables)
-        self.run("apply", "-input=false", f"-state={self.folder / state}", self.folder / "plan")
-        shown = self.run("output", "-json", f"-state={self.folder / state}").stdout
+        self.run("apply", "-input=false", "plan", state=state)
+        shown = self.run("output", "-json", state=state).stdout
         return {name: output["value"] for name, output in json.loads(shown).items()}
 
 

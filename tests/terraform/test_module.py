@@ -123,7 +123,7 @@ def test_a_refusal_says_what_is_accepted(terraform):
 @pytest.fixture(scope="module")
 def three(terraform):
     """Three servers that were made; their outputs."""
-    return terraform.apply("three-servers", "three.tfstate")
+    return terraform.apply("three-servers", "three")
 
 
 def changes(plan):
@@ -132,7 +132,7 @@ def changes(plan):
 
 
 def test_a_second_plan_changes_nothing(terraform, three):
-    assert changes(terraform.plan("three-servers", state="three.tfstate")) == {}
+    assert changes(terraform.plan("three-servers", state="three")) == {}
 
 
 @pytest.mark.parametrize("what, variables", [
@@ -142,14 +142,14 @@ def test_a_second_plan_changes_nothing(terraform, three):
 ])
 def test_no_plan_takes_a_data_disk_away(terraform, three, what, variables):
     options = ["-destroy"] if what == "destroy" else []
-    result = terraform.plan("three-servers", *options, state="three.tfstate", check=False, **variables)
+    result = terraform.plan("three-servers", *options, state="three", check=False, **variables)
     assert "Instance cannot be destroyed" in result.message
     assert re.search(r"google_compute_disk\.data\[\"containarium-\d\"\]", result.message)
 
 
 def test_a_server_has_no_rights_in_the_cloud(terraform, three):
     """Its account has no role and no scope; the one that starts spot servers may do that and no more."""
-    plan = terraform.plan("three-servers", state="three.tfstate")
+    plan = terraform.plan("three-servers", state="three")
     for instance in planned(plan, "google_compute_instance").values():
         assert [(a["email"].split("@")[0], a["scopes"]) for a in instance["service_account"]] == [("containarium-host", [])]
     granted = {(r["values"]["member"].split("@")[0], r["values"]["role"])
@@ -161,14 +161,14 @@ def test_a_server_has_no_rights_in_the_cloud(terraform, three):
 
 
 def test_a_larger_disk_machine_and_box_leave_the_servers_in_place(terraform, three):
-    found = changes(terraform.plan("three-servers", state="three.tfstate", data_disk_gb=300, machine_type="n2-standard-16",
+    found = changes(terraform.plan("three-servers", state="three", data_disk_gb=300, machine_type="n2-standard-16",
                                    box={"memory": "4GB"}))
     assert set(map(tuple, found.values())) == {("update",)}
     assert {a.split(".")[0] for a in found} == {"google_compute_disk", "google_compute_instance"}
 
 
 def test_a_fourth_server_leaves_the_others_alone(terraform, three):
-    found = changes(terraform.plan("three-servers", state="three.tfstate", servers=4))
+    found = changes(terraform.plan("three-servers", state="three", servers=4))
     assert set(map(tuple, found.values())) == {("create",)}
     assert all("containarium-4" in address for address in found), found
 
@@ -176,7 +176,7 @@ def test_a_fourth_server_leaves_the_others_alone(terraform, three):
 # ---- who is where ------------------------------------------------------------------------------------------------
 
 def test_a_users_name_leads_to_their_server(terraform, three):
-    plan = terraform.plan("three-servers", state="three.tfstate")
+    plan = terraform.plan("three-servers", state="three")
     records = {r["name"]: r["rrdatas"] for r in planned(plan, "google_dns_record_set").values()}
     for user, server in {"alice": 1, "bob": 2, "carol": 3}.items():
         address = three["servers"][f"containarium-{server}"]["address"]
@@ -188,13 +188,13 @@ def test_a_users_name_leads_to_their_server(terraform, three):
 
 
 def test_a_user_who_moves_changes_one_record(terraform, three):
-    found = changes(terraform.plan("three-servers", state="three.tfstate", users={"alice": 1, "bob": 3, "carol": 3}))
+    found = changes(terraform.plan("three-servers", state="three", users={"alice": 1, "bob": 3, "carol": 3}))
     assert found == {'google_dns_record_set.this["bob"]': ["update"]}
 
 
 def test_the_balancers_port_leads_to_the_server(terraform):
-    outputs = terraform.apply("five-servers", "five.tfstate")
-    plan = terraform.plan("five-servers", state="five.tfstate")
+    outputs = terraform.apply("five-servers", "five")
+    plan = terraform.plan("five-servers", state="five")
     targets = planned(plan, "google_compute_target_instance")
     instances = planned(plan, "google_compute_instance")
     rules = planned(plan, "google_compute_forwarding_rule")

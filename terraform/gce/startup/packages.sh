@@ -146,6 +146,19 @@ get_sources() {
     mv "$SOURCE_DIR.new" "$SOURCE_DIR"
 }
 
+# The quick start's steps up to the installed programs. The rest of it is for a person at the keyboard, whom it makes the
+# first account.
+install_from_sources() {
+    local build=$DOWNLOADS/build
+    "$SOURCE_DIR/packaging/deps.sh"
+    "$SOURCE_DIR/packaging/libssh.sh"
+    cmake -S "$SOURCE_DIR" -B "$build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX=/usr/local \
+        -DCMAKE_INSTALL_SYSCONFDIR=/etc -DBUILD_TESTING=OFF -DCONTAINARIUM_LIBSSH_PREFIX=/var/cache/containarium/libssh
+    cmake --build "$build" -j "$(nproc)"
+    cmake --install "$build" --strip
+    systemctl daemon-reload
+}
+
 install_containarium() {
     make_users
     ! installed_is || return 0
@@ -155,6 +168,9 @@ install_containarium() {
         apt_get install --no-install-recommends --allow-downgrades "$DOWNLOADS/containarium.deb"
         ;;
     apt) install_from_apt ;;
-    archive | git) get_sources ;; # built and installed by its quick start, see configure.sh
+    archive | git)
+        get_sources
+        install_from_sources
+        ;;
     esac
 }
