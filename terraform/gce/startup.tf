@@ -9,7 +9,7 @@ locals {
 
   startup_parts = ["report", "disk", "storage", "sshd", "packages", "configure", "health", "main"]
 
-  startup_script = { for name, host in local.hosts : name => templatefile("${path.module}/startup/startup.sh.tftpl", {
+  startup_script = { for name, host in local.hosts : name => join("\n", ["#!/bin/bash", templatefile("${path.module}/startup/startup.sh.tftpl", {
     host = name
     settings = {
       PUBLIC_HOST      = host.public_host
@@ -28,5 +28,5 @@ locals {
       BOX_IMAGE_SOURCE = var.box.image_source
     }
     parts = [for part in local.startup_parts : file("${path.module}/startup/${part}.sh")]
-  }) }
+  })]) }
 }

@@ -26,7 +26,7 @@ def test_servers_differ_in_values_only(scripts):
     parts = {text.split("\n# shellcheck shell=bash", 1)[1] for text in scripts.values()}
     assert len(parts) == 1
     for name, text in scripts.items():
-        assert f"start-up script for {name}." in text.splitlines()[1]
+        assert text.startswith("#!/bin/bash\n") and f"start-up script for {name}." in text.splitlines()[1]
 
 
 def test_it_fits_into_metadata(scripts):

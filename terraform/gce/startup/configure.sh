@@ -48,9 +48,12 @@ make_host_keys() {
     for kind in ed25519 ecdsa rsa; do
         key=$folder/ssh_host_${kind}_key
         [[ ! -s $key ]] || continue
-        rm -f "$key" "$key.pub"
-        ssh-keygen -q -t "$kind" -b "$([[ $kind == rsa ]] && echo 3072 || echo 256)" -N '' -C "containarium gateway" -f "$key"
-        chown containarium-gateway:containarium-gateway "$key" "$key.pub"
+        rm -f "$key.new" "$key.new.pub"
+        ssh-keygen -q -t "$kind" -b "$([[ $kind == rsa ]] && echo 3072 || echo 256)" -N '' -C "containarium gateway" \
+            -f "$key.new"
+        chown containarium-gateway:containarium-gateway "$key.new" "$key.new.pub"
+        mv "$key.new.pub" "$key.pub"
+        mv "$key.new" "$key" # last: it says that both are there
     done
     say "host key: $(ssh-keygen -l -f "$folder/ssh_host_ed25519_key.pub")"
 }

@@ -10,6 +10,17 @@ apt_get() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@"
 }
 
+# Debian's own timer may be reading the lists at this moment.
+apt_update() {
+    local try
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        if apt_get update; then return 0; fi
+        say "the package lists could not be read, attempt $try"
+        sleep 10
+    done
+    refuse "the package lists cannot be read" "is Debian's mirror in reach of this server?"
+}
+
 installed() { [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }
 
 known() { [[ $(apt-cache policy "$1" 2>/dev/null | awk '/Candidate:/ { print $2 }') == [0-9]* ]]; }
@@ -39,10 +50,10 @@ codename() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
 # Incus is in Debian 13 and later, in the backports of 12; ZFS is in contrib.
 add_sources() {
     rm -f "$APT_LIST"
-    apt_get update
+    apt_update
     known incus-base || known incus || add_source "$(codename)-backports" main
     if [[ $STORAGE_DRIVER == zfs ]] && ! known zfsutils-linux; then add_source "$(codename)" contrib; fi
-    [[ ! -e $APT_LIST ]] || apt_get update
+    [[ ! -e $APT_LIST ]] || apt_update
 }
 
 # The module is built for the kernel that runs. Headers of an image's older kernel may have left the archive: then a
@@ -57,6 +68,7 @@ install_zfs() {
     else
         need linux-image-cloud-amd64 linux-headers-cloud-amd64 zfs-dkms zfsutils-linux
     fi
+    dkms autoinstall --kernelver "$(uname -r)" || true
     if ! modprobe zfs; then
         [[ ! -e $DOWNLOADS/restarted-for-zfs ]] || refuse "the ZFS module does not load" "see: dkms status; journalctl -k"
         touch "$DOWNLOADS/restarted-for-zfs"
@@ -70,8 +82,10 @@ install_zfs() {
 
 # What the data disk needs, before it is touched.
 install_storage_tools() {
-    mkdir -p "$DOWNLOADS"
     local tools=btrfs-progs
+    mkdir -p "$DOWNLOADS"
+    # A server that was cut off in the middle of an installation.
+    DEBIAN_FRONTEND=noninteractive dpkg --configure --force-confold -a
     [[ $STORAGE_DRIVER != zfs ]] || tools=zfsutils-linux
     if ! installed "$tools" || ! { installed incus || installed incus-base; }; then add_sources; fi
     if [[ $STORAGE_DRIVER == zfs ]]; then install_zfs; else need btrfs-progs; fi
@@ -83,7 +97,7 @@ install_incus() {
     if known incus-base; then incus=(incus-base incus-client); fi
     installed incus || need "${incus[@]}"
     # Its own limits, without which some twenty boxes take all inotify instances; otherwise in force from the next start on.
-    ! compgen -G '/etc/sysctl.d/*incus*.conf' >/dev/null || sysctl --quiet --load /etc/sysctl.d/*incus*.conf || true
+    ! compgen -G '/etc/sysctl.d/*incus*.conf' >/dev/null || sysctl --quiet -p /etc/sysctl.d/*incus*.conf || true
     # What the package recommends, and its scripts use.
     need dnsmasq-base nftables lxcfs mmdebstrap uidmap zstd openssl openssh-client ca-certificates curl
 }
@@ -126,7 +140,7 @@ install_from_apt() {
     printf '%s\n' "$INSTALL_APT_KEY" >/etc/apt/keyrings/containarium.asc
     printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nSigned-By: /etc/apt/keyrings/containarium.asc\n' \
         "$url" "$suite" "$components" >/etc/apt/sources.list.d/containarium.sources
-    apt_get update
+    apt_update
     apt_get install --no-install-recommends containarium
 }
 
