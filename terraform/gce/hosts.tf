@@ -40,13 +40,6 @@ resource "google_compute_disk" "data" {
   }
 }
 
-# Nothing on a server calls a Google API: the account has no role, and its tokens no scope.
-resource "google_service_account" "host" {
-  project      = var.project_id
-  account_id   = "${var.name}-host"
-  display_name = "containarium servers (no roles)"
-}
-
 resource "google_compute_instance" "host" {
   for_each = local.hosts
 
@@ -88,10 +81,7 @@ resource "google_compute_instance" "host" {
     instance_termination_action = var.spot ? "STOP" : null
   }
 
-  service_account {
-    email  = google_service_account.host.email
-    scopes = []
-  }
+  # No service_account: nothing on a server calls a Google API, so there are no tokens on it that could be stolen.
 
   # Not Secure Boot with zfs: the module is built here and signed by nobody.
   shielded_instance_config {

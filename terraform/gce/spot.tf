@@ -33,15 +33,6 @@ resource "google_compute_instance_iam_member" "starter" {
   member        = google_service_account.starter[0].member
 }
 
-# Starting a server that has a service account is acting as that account, which can do nothing.
-resource "google_service_account_iam_member" "starter" {
-  count = var.spot ? 1 : 0
-
-  service_account_id = google_service_account.host.name
-  role               = "roles/iam.serviceAccountUser"
-  member             = google_service_account.starter[0].member
-}
-
 resource "google_cloud_scheduler_job" "start" {
   for_each = local.spot_hosts
 
@@ -63,5 +54,5 @@ resource "google_cloud_scheduler_job" "start" {
     }
   }
 
-  depends_on = [google_compute_instance_iam_member.starter, google_service_account_iam_member.starter]
+  depends_on = [google_compute_instance_iam_member.starter]
 }

@@ -148,16 +148,16 @@ def test_no_plan_takes_a_data_disk_away(terraform, three, what, variables):
 
 
 def test_a_server_has_no_rights_in_the_cloud(terraform, three):
-    """Its account has no role and no scope; the one that starts spot servers may do that and no more."""
+    """No account, hence no tokens; the one that starts spot servers may do that and no more."""
     plan = terraform.plan("three-servers", state="three")
-    for instance in planned(plan, "google_compute_instance").values():
-        assert [(a["email"].split("@")[0], a["scopes"]) for a in instance["service_account"]] == [("containarium-host", [])]
-    granted = {(r["values"]["member"].split("@")[0], r["values"]["role"])
-               for r in plan["planned_values"]["root_module"]["resources"] if r["type"].endswith("_iam_member")}
+    instances = planned(plan, "google_compute_instance")
+    assert [i["service_account"] for i in instances.values()] == [[]] * 3
+    assert list(planned(plan, "google_service_account")) == [0]
     role = planned(plan, "google_project_iam_custom_role")[0]
     assert role["permissions"] == ["compute.instances.start"]
-    starter = "serviceAccount:containarium-starter"
-    assert granted == {(starter, role["id"]), (starter, "roles/iam.serviceAccountUser")}
+    granted = {name: (r["member"].split("@")[0], r["role"])
+               for name, r in planned(plan, "google_compute_instance_iam_member").items()}
+    assert granted == {name: ("serviceAccount:containarium-starter", role["id"]) for name in instances}
 
 
 def test_a_larger_disk_machine_and_box_leave_the_servers_in_place(terraform, three):
