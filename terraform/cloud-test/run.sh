@@ -1,7 +1,9 @@
 #!/bin/bash
 # One spot server on Google Cloud: made, used, cut off, replaced, checked, removed. See README.md beside it.
 #
-#   PROJECT=... KEY=... DEB_URL=... DEB_SHA256=... terraform/cloud-test/run.sh deploy|data|restart|replace|verify|destroy|all
+#   PROJECT=... KEY=... DEB_URL=... DEB_SHA256=... terraform/cloud-test/run.sh STEP
+#
+#   STEP   deploy, data, restart, replace, verify, destroy, all
 #
 #   all runs the steps in this order and leaves nothing behind, unless one fails.
 set -euo pipefail
@@ -66,7 +68,10 @@ gateway() { # gateway USER COMMAND...: only with the host key that was seen firs
         -o StrictHostKeyChecking=accept-new -o "UserKnownHostsFile=$WORK/known_hosts" "$1@$(address)" "${@:2}"
 }
 
-state_of() { gcloud compute instances get-guest-attributes "$server" "${here[@]}" --query-path=containarium/state --format='value(value)' 2>/dev/null; }
+state_of() {
+    gcloud compute instances get-guest-attributes "$server" "${here[@]}" --query-path=containarium/state \
+        --format='value(value)' 2>/dev/null
+}
 status_of() { gcloud compute instances describe "$server" "${here[@]}" --format='value(status)' 2>/dev/null; }
 
 # wait_until SECONDS WHAT COMMAND...
@@ -157,7 +162,8 @@ destroy() {
     gcloud compute disks delete "$server-data" "${here[@]}" --quiet
     while read -r snapshot; do
         gcloud compute snapshots delete "$snapshot" --project="$PROJECT" --quiet
-    done < <(gcloud compute snapshots list --project="$PROJECT" --filter="sourceDisk~/$server-data\$" --format='value(name)')
+    done < <(gcloud compute snapshots list --project="$PROJECT" --filter="sourceDisk~/$server-data\$" \
+        --format='value(name)')
 }
 
 step() {

@@ -1,5 +1,5 @@
-# No provider block: every resource names its project and place itself, so that this folder is both a root module and one
-# that others can call.
+# No provider block: every resource names its project and place itself, so that this folder is both a root module and
+# one that others can call.
 terraform {
   required_version = ">= 1.9"
 

@@ -31,7 +31,8 @@ class Terraform:
     def run(self, verb, *arguments, state="none", check=True, timeout=120):
         place = self.folder / state
         if not place.exists():
-            shutil.copytree(MODULE, place, ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*", "terraform.tfvars"))
+            own = shutil.ignore_patterns(".terraform*", "*.tfstate*", "terraform.tfvars")  # what somebody works with
+            shutil.copytree(MODULE, place, ignore=own)
         result = subprocess.run(["terraform", verb, "-no-color", *map(str, arguments)], cwd=place, env=self.environment,
                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
         # Terraform folds its messages to the width of a terminal.
@@ -42,8 +43,8 @@ class Terraform:
     def plan(self, example, *options, state="none", check=True, **variables):
         """The plan as JSON's dictionary; with check=False, the failed run."""
         (self.folder / "variables.tfvars.json").write_text(json.dumps(variables))
-        result = self.run("plan", "-input=false", f"-var-file=examples/{example}.tfvars",
-                          f"-var-file={self.folder / 'variables.tfvars.json'}", "-out=plan", *options, state=state, check=check)
+        files = [f"-var-file=examples/{example}.tfvars", f"-var-file={self.folder / 'variables.tfvars.json'}"]
+        result = self.run("plan", "-input=false", "-out=plan", *files, *options, state=state, check=check)
         if result.returncode != 0:
             return result
         return json.loads(self.run("show", "-json", "plan", state=state).stdout)

@@ -1,8 +1,9 @@
-"""A stand-in for Terraform's google provider, where that cannot be downloaded: real Terraform talks to it as to a real one.
+"""A stand-in for Terraform's google provider, where that cannot be downloaded: real Terraform talks to it as to one.
 
-It knows the schema in google_facts.txt and nothing of Google: what is planned is what was asked for, and what a cloud would
-choose (addresses, links) is made up. So everything that is Terraform's own is real (validation, expressions, for_each, what is
-known when, lifecycle, the graph) and nothing that is Google's. The protocol is Terraform's plugin protocol 5.
+It knows the schema in google_facts.txt and nothing of Google: what is planned is what was asked for, and what a cloud
+would choose (addresses, links) is made up. So everything that is Terraform's own is real (validation, expressions,
+for_each, what is known when, lifecycle, the graph) and nothing that is Google's. The protocol is Terraform's plugin
+protocol 5.
 """
 import json
 import os
@@ -45,7 +46,7 @@ def read_facts(text):
     return resources
 
 
-# ---- protocol buffers: the little that is needed -----------------------------------------------------------------------
+# ---- protocol buffers: the little that is needed ------------------------------------------------------------------
 
 def varint(n):
     out = b""
@@ -106,7 +107,8 @@ def block_message(block):
         out += field(2, field(1, name) + field(2, type_json(kind)) + field(4, mode == "required")
                      + field(5, mode in ("optional", "default")) + field(6, mode in ("computed", "default")))
     for name, (inner, least, most) in sorted(block["blocks"].items()):
-        out += field(3, field(1, name) + field(2, block_message(inner)) + field(3, LIST) + field(4, least) + field(5, most))
+        out += field(3, field(1, name) + field(2, block_message(inner)) + field(3, LIST) + field(4, least)
+                     + field(5, most))
     return out
 
 

@@ -1,8 +1,8 @@
 """The start-up script on a server: a container with systemd, with a loop disk as the data disk.
 
-The script is the one Terraform renders, but for the package's address, which is a file here. It installs the real package
-and Incus, makes the image, starts the gateway; boxes run in that Incus, in the container. The tests go on where the one
-before ended: a first start, a second run, a server cut off, and another server with the same disk.
+The script is the one Terraform renders, but for the package's address, which is a file here. It installs the real
+package and Incus, makes the image, starts the gateway; boxes run in that Incus, in the container. The tests go on where
+the one before ended: a first start, a second run, a server cut off, and another server with the same disk.
 """
 import hashlib
 import os
@@ -48,9 +48,9 @@ class Server:
         self.incus, self.folder = incus, folder
         self.disks = {}
 
-    def cli(self, *arguments, check=True, stdin=None, timeout=300):
-        result = subprocess.run(["incus", *map(str, arguments), "--project", "default"], input=stdin, text=True,
-                                stdin=None if stdin is not None else subprocess.DEVNULL, capture_output=True, timeout=timeout)
+    def cli(self, *arguments, check=True, timeout=300):
+        result = subprocess.run(["incus", *map(str, arguments), "--project", "default"], stdin=subprocess.DEVNULL,
+                                capture_output=True, text=True, timeout=timeout)
         assert not check or result.returncode == 0, f"incus {arguments}: {result.stdout}{result.stderr}"
         return result
 
@@ -69,7 +69,8 @@ class Server:
         # What was downloaded and bootstrapped before.
         archives = CACHE / "apt-archives"
         archives.mkdir(exist_ok=True)
-        self.cli("config", "device", "add", NAME, "archives", "disk", f"source={archives}", "path=/var/cache/apt/archives")
+        self.cli("config", "device", "add", NAME, "archives", "disk", f"source={archives}",
+                 "path=/var/cache/apt/archives")
         self.cli("config", "device", "add", NAME, "image", "disk", f"source={CACHE / 'image'}", "readonly=true",
                  "path=/var/cache/containarium/image")
         self.start()
@@ -80,8 +81,9 @@ class Server:
             self.cli("config", "device", "remove", NAME, "data")
         self.cli("config", "device", "add", NAME, "data", "unix-block", f"source={self.disks[name]}",
                  f"path={self.disks[name]}")
-        self.sh("mkdir -p /etc/tmpfiles.d && printf 'd /dev/disk/by-id 0755\\nL+ /dev/disk/by-id/google-containarium-data - - "
-                f"- - {self.disks[name]}\\n' >/etc/tmpfiles.d/data-disk.conf && systemd-tmpfiles --create data-disk.conf")
+        link = f"L+ /dev/disk/by-id/google-containarium-data - - - - {self.disks[name]}"
+        self.sh(f"printf '%s\\n' 'd /dev/disk/by-id 0755' '{link}' >/etc/tmpfiles.d/disk.conf && "
+                "systemd-tmpfiles --create disk.conf")
 
     def start(self):
         self.cli("start", NAME)
@@ -129,8 +131,8 @@ def keys(tmp_path_factory):
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
     folder = tmp_path_factory.mktemp("package")
-    subprocess.run([REPO / "packaging/deb.sh", "--output", folder], check=True, stdin=subprocess.DEVNULL, capture_output=True,
-                   timeout=300)
+    subprocess.run([REPO / "packaging/deb.sh", "--output", folder], check=True, stdin=subprocess.DEVNULL,
+                   capture_output=True, timeout=300)
     return next(folder.glob("containarium_*.deb"))
 
 
@@ -180,8 +182,8 @@ def ssh(server, keys, tmp_path_factory):
     known = tmp_path_factory.mktemp("laptop") / "known_hosts"
 
     def run(target, *command, key="olivia", port=22, popen=False, stdin=""):
-        argv = ["ssh", "-F", "none", "-i", keys[key], "-p", str(port), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
-                "-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={known}",
+        argv = ["ssh", "-F", "none", "-i", keys[key], "-p", str(port), "-o", "IdentitiesOnly=yes",
+                "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={known}",
                 "-o", "HostKeyAlias=gateway", "-o", "LogLevel=ERROR", f"{target}@{server.address}", *command]
         if popen:
             return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -195,7 +197,8 @@ def test_a_first_start_on_a_blank_disk(server, script, package):
     server.attach("data")
     bring(server, script, package)
     # As a cloud's image may have it.
-    server.sh("printf 'Port 22\\nListenAddress 0.0.0.0:22\\n' >/etc/ssh/sshd_config.d/50-cloud.conf; systemctl restart ssh")
+    server.sh("printf 'Port 22\\nListenAddress 0.0.0.0:22\\n' >/etc/ssh/sshd_config.d/50-cloud.conf; "
+              "systemctl restart ssh")
     result = server.run_startup()
     assert result.returncode == 0, result.stdout
     assert "creating a btrfs file system" in result.stdout

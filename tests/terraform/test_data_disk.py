@@ -1,7 +1,7 @@
 """What the start-up script does to a data disk: real loop disks, real blkid, wipefs, btrfs and zpool (see zfs.py).
 
-Each run is a name space of its own in which everything is killed at the end: to the next run, the disk comes from a server
-that was cut off.
+Each run is a name space of its own in which everything is killed at the end: to the next run, the disk comes from a
+server that was cut off.
 """
 import os
 import subprocess
@@ -44,11 +44,13 @@ KEEP = "\necho precious | dd of=$STORE_DIR/file conv=fsync status=none\n"
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """The metadata server's part in it: remembers what is reported."""
+    """The metadata server's part in it: remembers what is reported. The real one wants its header, too."""
     said = []
 
     def do_PUT(self):  # noqa: N802
-        self.said.append((self.headers["Metadata-Flavor"], self.rfile.read(int(self.headers["Content-Length"])).decode()))
+        text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        if self.headers["Metadata-Flavor"] == "Google":
+            self.said.append(text)
         self.send_response(200)
         self.end_headers()
 
@@ -123,13 +125,13 @@ class Disk:
         """
         environment = {**os.environ, "PATH": f"{tools}/sbin:{os.environ['PATH']}",
                        "LD_LIBRARY_PATH": f"{tools}/lib/x86_64-linux-gnu:{tools}/usr/lib/x86_64-linux-gnu"}
-        self.reports.RequestHandlerClass.said.clear()
+        Recorder.said.clear()
         result = subprocess.run(
             ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc",
              "bash", "-euo", "pipefail", "-c", settings + OUTSIDE + inside + then],
             env=environment if driver == "zfs" else os.environ, capture_output=True, text=True, timeout=60)
         result.text = result.stdout + result.stderr
-        result.reports = [said for _, said in self.reports.RequestHandlerClass.said]
+        result.reports = list(Recorder.said)
         return result
 
 
@@ -186,8 +188,7 @@ def test_a_half_made_pool_is_completed(disk):
     """Cut off between the making of the pool and of its parts."""
     if zfs.fetch() is None:
         pytest.skip("this release's archive has no zfs-fuse")
-    made = disk.boot("zfs", inside="mkdir -p $RUN_DIR; zpool create -o cachefile=none -O mountpoint=none containarium $DATA_DISK")
-    assert made.returncode == 0, made.text
+    make_pool(disk, "containarium", disk.link)
     assert disk.boot("zfs", then=KEEP).returncode == 0
     assert "precious" in disk.boot("zfs", then="cat $STORE_DIR/file").stdout
 

@@ -12,7 +12,8 @@ EXAMPLES = {"one-spot-server": 1, "three-servers": 3, "five-servers": 5}
 
 @pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed here")
 def test_files_are_laid_out_as_terraform_does():
-    result = subprocess.run(["terraform", "fmt", "-check", "-recursive", "-diff", MODULE], capture_output=True, text=True)
+    result = subprocess.run(["terraform", "fmt", "-check", "-recursive", "-diff", MODULE], capture_output=True,
+                            text=True)
     assert result.returncode == 0, result.stdout
 
 
@@ -91,7 +92,8 @@ def test_administrators_keys_are_theirs_alone(example):
 
 def test_every_disk_has_its_snapshots(example):
     _, plan = example
-    assert set(planned(plan, "google_compute_disk_resource_policy_attachment")) == set(planned(plan, "google_compute_disk"))
+    disks = planned(plan, "google_compute_disk")
+    assert set(planned(plan, "google_compute_disk_resource_policy_attachment")) == set(disks)
 
 
 # ---- input -------------------------------------------------------------------------------------------------------
@@ -200,7 +202,8 @@ def test_the_balancers_port_leads_to_the_server(terraform):
     rules = planned(plan, "google_compute_forwarding_rule")
     assert len(rules) == 5
     for name, rule in rules.items():
-        assert rule["target"] == targets[name]["self_link"] and targets[name]["instance"] == instances[name]["self_link"]
+        assert rule["target"] == targets[name]["self_link"]
+        assert targets[name]["instance"] == instances[name]["self_link"]
         assert rule["port_range"] == str(outputs["load_balancer"]["ports"][name])
         assert rule["ip_address"] == outputs["load_balancer"]["address"]
         # The gateway on that server listens on that port.

@@ -49,7 +49,8 @@ def test_values_reach_the_shell_as_they_were_given(terraform):
         "apt_source": "https://apt.example.com/debian bookworm main contrib", "apt_key": key}))["containarium-2"]
     found = values(text)
     assert found["INSTALL_APT_KEY"] == key
-    assert found["INSTALL_KIND"] == "apt" and found["INSTALL_FROM"] == "https://apt.example.com/debian bookworm main contrib"
+    assert found["INSTALL_KIND"] == "apt"
+    assert found["INSTALL_FROM"] == "https://apt.example.com/debian bookworm main contrib"
     assert found["GATEWAY_PORTS"] == "22 2202" and found["ADMIN_SSH_PORT"] == "2200"
     assert found["PUBLIC_HOST"] == "containarium-2.ssh.example.com"
     assert re.fullmatch(r"olivia ssh-ed25519 \S+ olivia@example.com", found["GATEWAY_ADMINS"])
@@ -57,7 +58,8 @@ def test_values_reach_the_shell_as_they_were_given(terraform):
 
 @pytest.mark.parametrize("install, kind, source, checksum", [
     ({"deb_url": "https://example.com/a.deb", "sha256": "1" * 64}, "deb", "https://example.com/a.deb", "1" * 64),
-    ({"archive_url": "https://example.com/a.tar.gz", "sha256": "2" * 64}, "archive", "https://example.com/a.tar.gz", "2" * 64),
+    ({"archive_url": "https://example.com/a.tar.gz", "sha256": "2" * 64}, "archive", "https://example.com/a.tar.gz",
+     "2" * 64),
     ({"git_url": "https://example.com/a.git", "git_commit": "3" * 40}, "git", "https://example.com/a.git", "3" * 40),
 ])
 def test_every_source_of_the_package(terraform, install, kind, source, checksum):
@@ -72,12 +74,14 @@ def test_a_file_that_is_not_the_promised_one_is_refused(terraform, tmp_path):
     result = subprocess.run(["bash", "-euo", "pipefail", "-c", f". {tmp_path}/startup.sh; "
                              f"fetch file://{tmp_path}/package {tmp_path}/fetched"], capture_output=True, text=True)
     assert result.returncode != 0
-    assert "is not the file that was promised: its SHA-256 is " in result.stderr and "next: set install.sha256" in result.stderr
+    assert "is not the file that was promised: its SHA-256 is " in result.stderr
+    assert "next: set install.sha256" in result.stderr
 
 
 def test_the_cloud_test_says_what_it_needs():
     script = MODULE.parent / "cloud-test/run.sh"
-    for arguments, words in ((["deploy"], "PROJECT is not set"), (["fly"], "unknown step: fly"), ([], "unknown step: none")):
+    cases = ((["deploy"], "PROJECT is not set"), (["fly"], "unknown step: fly"), ([], "unknown step: none"))
+    for arguments, words in cases:
         result = subprocess.run([script, *arguments], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"})
         assert result.returncode == 1 and words in result.stderr and "next: " in result.stderr
     steps = re.findall(r"run\.sh (\w+) ", (script.parent / "README.md").read_text())

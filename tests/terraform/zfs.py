@@ -1,4 +1,4 @@
-"""Real zpool and zfs commands where the kernel has no ZFS: Debian's zfs-fuse, unpacked beside the system, not installed.
+"""Real zpool and zfs commands where the kernel has no ZFS: Debian's zfs-fuse, unpacked, not installed.
 
 It is an old ZFS (pool version 23): no lz4, no xattr=sa. Everything else that the start-up script asks of ZFS it does.
 """

@@ -1,5 +1,5 @@
-# Five servers for 200 to 250 users, not spot: they stay up, and move between machines without a restart. DNS for each user,
-# and one address in front of all for networks that only let one through: there, the port says which server.
+# Five servers for 200 to 250 users, not spot: they stay up, and move between machines without a restart. DNS for each
+# user, and one address in front of all for networks that only let one through: there, the port says which server.
 
 project_id = "my-project"
 region     = "europe-west4"

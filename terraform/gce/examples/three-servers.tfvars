@@ -1,5 +1,5 @@
-# Three servers for 100 to 150 users, each in a zone of its own. alice.ssh.example.com leads to the server that has alice's
-# box, for everybody listed in users.
+# Three servers for 100 to 150 users, each in a zone of its own. alice.ssh.example.com leads to the server that has
+# alice's box, for everybody listed in users.
 
 project_id = "my-project"
 region     = "us-central1"

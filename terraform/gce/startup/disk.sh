@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What is on a disk, without changing it. Everything rests on this: a disk is formatted only when nothing at all is found.
+# What is on a disk, without changing it. Everything rests on this: a disk is formatted only when nothing is found.
 
 # signature_of DEVICE FIELD: blkid's low-level probe of the device itself, not its cache.
 signature_of() { blkid --probe --output value --match-tag "$2" "$1" 2>/dev/null || true; }
@@ -12,8 +12,8 @@ all_zero() {
     mib=$((size / 1048576))
     ((mib > 0)) || return 1
     for ((i = 0; i <= 64; i++)); do
-        dd "if=$device" bs=1M "skip=$(((mib - 1) * i / 64))" count=1 status=none | cmp --silent --bytes=1048576 - /dev/zero ||
-            return 1
+        dd "if=$device" bs=1M "skip=$(((mib - 1) * i / 64))" count=1 status=none |
+            cmp --silent --bytes=1048576 - /dev/zero || return 1
     done
 }
 

@@ -3,6 +3,7 @@
 
 SOURCE_DIR=/usr/local/src/containarium
 DOWNLOADS=/var/cache/containarium-startup
+ARCHIVE_KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 APT_LIST=/etc/apt/sources.list.d/containarium-startup.sources
 
 # A configuration that is on the data disk already is kept.
@@ -41,7 +42,7 @@ add_source() {
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
         awk -v release="$(codename)" '$2 == release { print $1; exit }')
     printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nSigned-By: %s\n\n' \
-        "${mirror:-https://deb.debian.org/debian}" "$1" "$2" /usr/share/keyrings/debian-archive-keyring.gpg >>"$APT_LIST"
+        "${mirror:-https://deb.debian.org/debian}" "$1" "$2" "$ARCHIVE_KEYRING" >>"$APT_LIST"
 }
 
 # shellcheck disable=SC1091 # the server's own
@@ -70,7 +71,8 @@ install_zfs() {
     fi
     dkms autoinstall --kernelver "$(uname -r)" || true
     if ! modprobe zfs; then
-        [[ ! -e $DOWNLOADS/restarted-for-zfs ]] || refuse "the ZFS module does not load" "see: dkms status; journalctl -k"
+        [[ ! -e $DOWNLOADS/restarted-for-zfs ]] ||
+            refuse "the ZFS module does not load" "see: dkms status; journalctl -k"
         touch "$DOWNLOADS/restarted-for-zfs"
         report "working: starting again, into a kernel that ZFS can be built for"
         systemctl reboot
@@ -96,7 +98,7 @@ install_incus() {
     local incus=(incus)
     if known incus-base; then incus=(incus-base incus-client); fi
     installed incus || need "${incus[@]}"
-    # Its own limits, without which some twenty boxes take all inotify instances; otherwise in force from the next start on.
+    # Its own limits, in force without a restart: some twenty boxes take all inotify instances of a bare system.
     ! compgen -G '/etc/sysctl.d/*incus*.conf' >/dev/null || sysctl --quiet -p /etc/sysctl.d/*incus*.conf || true
     # What the package recommends, and its scripts use.
     need dnsmasq-base nftables lxcfs mmdebstrap uidmap zstd openssl openssh-client ca-certificates curl
@@ -160,8 +162,8 @@ get_sources() {
     mv "$SOURCE_DIR.new" "$SOURCE_DIR"
 }
 
-# The quick start's steps up to the installed programs. The rest of it is for a person at the keyboard, whom it makes the
-# first account.
+# The quick start's steps up to the installed programs. The rest of it is for a person at the keyboard, whom it makes
+# the first account.
 install_from_sources() {
     local build=$DOWNLOADS/build
     "$SOURCE_DIR/packaging/deps.sh"

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The data disk: found, imported or mounted; formatted only if blank. On it is everything that must outlive the server.
 
-STORE=containarium      # the pool's name, or the file system's label
+STORE=containarium # the pool's name, or the file system's label
 STORE_DIR=/srv/containarium
 POOL_OPTIONS=(-o ashift=12 -o autotrim=on)
 FILE_SYSTEM_OPTIONS=(-O compression=lz4 -O atime=off -O xattr=sa -O acltype=posixacl)
@@ -10,7 +10,8 @@ STATE_RESERVATION=2G
 # What lives on the data disk, at its usual place.
 KEPT=(/etc/containarium /var/lib/containarium /var/lib/containarium-setup /var/lib/incus)
 
-next_for_foreign="attach the right disk; or, if nothing on this one is needed any more, empty it yourself (wipefs --all and blkdiscard on it) and run: systemctl start google-startup-scripts"
+next_for_foreign="attach the right disk; or, if nothing on this one is needed any more, empty it yourself \
+(wipefs --all and blkdiscard on it) and run: systemctl start google-startup-scripts"
 
 find_disk() { # prints the device
     udevadm settle --timeout=10 2>/dev/null || true
@@ -48,7 +49,8 @@ mount_zfs() {
 open_zfs() {
     if [[ $disk_kind == blank ]]; then
         say "creating pool $STORE"
-        zpool create -o cachefile=none "${POOL_OPTIONS[@]}" "${FILE_SYSTEM_OPTIONS[@]}" -O mountpoint=none "$STORE" "$DATA_DISK"
+        zpool create -o cachefile=none "${POOL_OPTIONS[@]}" "${FILE_SYSTEM_OPTIONS[@]}" -O mountpoint=none \
+            "$STORE" "$DATA_DISK"
     else
         import_pool "$disk_uuid"
         grow_pool
@@ -71,21 +73,21 @@ open_btrfs() {
 
 # Finds the data disk and what is on it, or refuses; nothing is changed. Sets the variables named disk_.
 look_at_disk() {
-    local own=btrfs
+    local own=btrfs disk
     [[ $STORAGE_DRIVER != zfs ]] || own=zfs_member
     disk_device=$(find_disk) || refuse "there is no data disk: $DATA_DISK does not exist" \
-        "attach the disk with the device name ${DATA_DISK##*google-} (terraform apply does), then start the server again"
+        "attach the disk with the device name ${DATA_DISK##*google-} (terraform apply does); start the server again"
+    disk="the data disk $DATA_DISK ($disk_device)"
     read -r disk_kind disk_uuid disk_part disk_label < <(what_is_on "$disk_device")
     case $disk_kind in
     blank) ;;
     foreign)
-        refuse "the data disk $DATA_DISK ($disk_device) holds $disk_uuid $disk_part $disk_label; it is not touched" "$next_for_foreign"
+        refuse "$disk holds $disk_uuid $disk_part $disk_label; it is not touched" "$next_for_foreign"
         ;;
     *)
-        [[ $disk_label == "$STORE" ]] || refuse \
-            "the data disk $DATA_DISK ($disk_device) holds $disk_kind '$disk_label', not '$STORE'; it is not touched" "$next_for_foreign"
-        [[ $disk_kind == "$own" ]] || refuse \
-            "the data disk $DATA_DISK ($disk_device) has our data as $disk_kind, but storage_driver is $STORAGE_DRIVER" \
+        [[ $disk_label == "$STORE" ]] ||
+            refuse "$disk holds $disk_kind '$disk_label', not '$STORE'; it is not touched" "$next_for_foreign"
+        [[ $disk_kind == "$own" ]] || refuse "$disk has our data as $disk_kind, but storage_driver is $STORAGE_DRIVER" \
             "set storage_driver to what the disk was made with"
         ;;
     esac
@@ -122,8 +124,10 @@ gate_units() {
     for unit in "${gated_units[@]}"; do
         folder=/etc/systemd/system/$unit.d
         mkdir -p "$folder"
-        printf '# Written by the start-up script: not before the data disk is there.\n[Unit]\n' >"$folder/data-disk.conf"
-        printf 'ConditionPathIsMountPoint=%s\n' "${KEPT[@]}" >>"$folder/data-disk.conf"
+        {
+            printf '# Written by the start-up script: not before the data disk is there.\n[Unit]\n'
+            printf 'ConditionPathIsMountPoint=%s\n' "${KEPT[@]}"
+        } >"$folder/data-disk.conf"
     done
     systemctl daemon-reload
 }
