@@ -11,6 +11,10 @@ locals {
     ? "gcloud compute ssh ${name} --project=${var.project_id} --zone=${host.zone} --ssh-flag=-p${var.admin_ssh_port}"
     : "ssh -p ${var.admin_ssh_port} ${keys(var.admin_ssh_keys)[0]}@${local.address[name]}"
   ) }
+  # What a verb is put after: the console, or the command line where nobody may use that yet.
+  console = { for name, host in local.hosts : name => (
+    length(var.gateway_admins) > 0 ? "ssh ctl@${local.reach[name]}" : "${local.admin_command[name]} -- sudo containarium"
+  ) }
 }
 
 output "servers" {
@@ -21,14 +25,14 @@ output "servers" {
     admin   = local.admin_command[name]
     health  = "gcloud compute instances get-guest-attributes ${name} --project=${var.project_id} --zone=${host.zone} --query-path=containarium/state --format='value(value)'"
     log     = "gcloud compute instances get-serial-port-output ${name} --project=${var.project_id} --zone=${host.zone} | grep containarium-startup"
-    manage  = length(var.gateway_admins) > 0 ? "ssh ctl@${local.reach[name]} help" : "${local.admin_command[name]} -- sudo containarium help"
+    manage  = "${local.console[name]} help"
   } }
 }
 
 output "users" {
   description = "Each user: the command that makes the account on the right server, and the one the user types."
   value = { for user, server in var.users : user => {
-    create = "ssh ctl@${local.reach["${var.name}-${server}"]} create ${user} --lazy --ssh-key - < ${user}.pub"
+    create = "${local.console["${var.name}-${server}"]} create ${user} --lazy --ssh-key - < ${user}.pub"
     login  = var.dns != null ? "ssh ${user}@${user}.${var.dns.domain}" : "ssh ${user}@${local.address["${var.name}-${server}"]}"
     login_over_balancer = !var.load_balancer ? null : format("ssh -p %d %s@%s", var.load_balancer_first_port + server - 1, user,
     var.dns != null ? var.dns.domain : google_compute_address.balancer[0].address)

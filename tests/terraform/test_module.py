@@ -189,6 +189,15 @@ def test_a_users_name_leads_to_their_server(terraform, three):
         "login": "ssh bob@bob.ssh.example.com", "login_over_balancer": None}
 
 
+def test_without_an_administrator_the_commands_go_through_the_server(terraform):
+    outputs = terraform.apply("one-spot-server", "one", gateway_admins={}, users={"alice": 1})
+    address = outputs["servers"]["containarium-1"]["address"]
+    assert outputs["users"]["alice"] == {
+        "create": "gcloud compute ssh containarium-1 --project=my-project --zone=us-central1-a --ssh-flag=-p2200 "
+                  "-- sudo containarium create alice --lazy --ssh-key - < alice.pub",
+        "login": f"ssh alice@{address}", "login_over_balancer": None}
+
+
 def test_a_user_who_moves_changes_one_record(terraform, three):
     found = changes(terraform.plan("three-servers", state="three", users={"alice": 1, "bob": 3, "carol": 3}))
     assert found == {'google_dns_record_set.this["bob"]': ["update"]}
