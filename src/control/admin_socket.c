@@ -183,6 +183,11 @@ static void sink_exit(void *arg, int status)
     set_stage(t, t->link == NULL ? TALK_GONE : TALK_ENDING);
 }
 
+static void sink_sync(void *arg)
+{
+    send_frame(arg, FRAME_SYNC, "", 0);
+}
+
 static const struct command_sink sink = {
     .out = sink_out,
     .err = sink_err,
@@ -191,6 +196,7 @@ static const struct command_sink sink = {
     .save = sink_save,
     .congested = sink_congested,
     .exit = sink_exit,
+    .sync = sink_sync,
 };
 
 // ---- frames in
@@ -218,7 +224,8 @@ static bool start_run(struct conversation *t, const json_t *object)
                                       .argc = argc,
                                       .tty_in = json_flag(object, "tty_in"),
                                       .tty_out = json_flag(object, "tty_out"),
-                                      .tty_err = json_flag(object, "tty_err")};
+                                      .tty_err = json_flag(object, "tty_err"),
+                                      .cli = json_flag(object, "cli")};
     set_stage(t, TALK_RUNNING);
     t->run = command_start(t->control, &t->who, &request, &sink, t);
     return t->run != NULL;
@@ -256,6 +263,13 @@ static void on_file_frame(struct conversation *t, const char *data, size_t lengt
     }
 }
 
+static void on_saved_frame(struct conversation *t, const char *data, size_t length)
+{
+    char why[256];
+    snprintf(why, sizeof why, "%.*s", length < sizeof why ? (int)length : (int)sizeof why - 1, data);
+    command_saved(t->run, why[0] == '\0' ? NULL : why);
+}
+
 static void on_packet(void *arg, const char *data, size_t length, const int *fds, size_t fd_count)
 {
     struct conversation *t = arg;
@@ -269,6 +283,8 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
         command_input(t->run, data + 1, length - 1);
     else if (t->stage == TALK_RUNNING && data[0] == FRAME_FILE)
         on_file_frame(t, data + 1, length - 1);
+    else if (t->stage == TALK_RUNNING && data[0] == FRAME_SAVED)
+        on_saved_frame(t, data + 1, length - 1);
     else if (t->stage == TALK_NEW || t->stage == TALK_RUNNING)
         drop_client(t); // not our protocol
 }

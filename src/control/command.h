@@ -59,12 +59,15 @@ struct command_sink {
                  size_t length);         // the first one makes the file anew
     bool (*congested)(void *arg);        // true: wait for command_resume before writing more
     void (*exit)(void *arg, int status); // the end, once
+    void (*sync)(void *arg);             // command_saved is awaited: are all files so far written?
 };
 
 struct command_request {
     const char *const *argv; // copied
     size_t argc;
     bool tty_in, tty_out, tty_err;
+    bool cli; // the caller is the containarium program: it reads and writes files on its side, and its
+              // terminal echoes by itself
 };
 
 // Starts one. The sink may be called before this returns, its exit included. NULL: out of memory.
@@ -74,6 +77,8 @@ struct command_run *command_start(struct control *c, const struct identity *who,
 void command_input(struct command_run *run, const char *data, size_t length); // length 0: the end of it
 void command_file(struct command_run *run, const char *data, size_t length);  // ditto
 void command_file_failed(struct command_run *run, const char *why);
+void command_saved(struct command_run *run, const char *why); // NULL: they are
+bool command_waits_input(const struct command_run *run);
 void command_resume(struct command_run *run);
 
 // The client is gone: it is told nothing more, and a run that waits for it ends. What was begun goes on to

@@ -41,7 +41,7 @@ static void overview(struct command_run *run)
         run,
         "\nEvery verb takes --json and --help. Exit status: 0 done, 1 failed, 2 usage, 3 not found,\n"
         "4 not allowed, 5 conflict. Sizes are written 500MB 8GB (powers of ten) or 4096MiB 8GiB (of two).\n");
-    if (run->who.local)
+    if (run->cli)
         verb_out(
             run,
             "The same verbs work over SSH (ssh ctl@GATEWAY VERB) and from elsewhere (containarium --server "

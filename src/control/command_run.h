@@ -14,7 +14,15 @@
 
 typedef void (*verb_next_fn)(struct command_run *run);
 
-enum run_wait { RUN_BUSY, RUN_WAITS_INPUT, RUN_WAITS_FILE, RUN_WAITS_ROOM, RUN_WAITS_INSIDE, RUN_FINISHED };
+enum run_wait {
+    RUN_BUSY,
+    RUN_WAITS_INPUT,
+    RUN_WAITS_FILE,
+    RUN_WAITS_SAVED,
+    RUN_WAITS_ROOM,
+    RUN_WAITS_INSIDE,
+    RUN_FINISHED
+};
 
 struct run_value {
     const struct command_option *option;
@@ -29,6 +37,7 @@ struct command_run {
     void *sink_arg;
     bool detached;
     bool tty_in, tty_out, tty_err;
+    bool cli; // see command_request
     bool json;
 
     char **argv; // as typed
@@ -97,6 +106,8 @@ void verb_box(struct command_run *run, enum box_op op, verb_next_fn next);
 void verb_list(struct command_run *run, verb_next_fn next);
 // `source` is "-" for stdin or a file on the caller's side; run->input has the bytes.
 void verb_read(struct command_run *run, const char *source, verb_next_fn next);
+// Goes on once the caller has written every file of verb_save; fails the run if it could not.
+void verb_saved(struct command_run *run, verb_next_fn next);
 // Asks on the terminal; anything but "y" or "yes" ends the run. Without a terminal: a usage error naming
 // --force.
 void verb_confirm(struct command_run *run, const char *question, verb_next_fn next);

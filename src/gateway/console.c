@@ -15,6 +15,9 @@
 
 #define OUTPUT_MAX (1u << 20) // waiting for the client before the control plane is told to wait
 
+#define SUBSYSTEM_ERROR                                                                                      \
+    "containarium: ctl has no such subsystem, and no files; what it has: ssh ctl@GATEWAY help\n"
+
 struct output {
     struct evbuffer *out, *error;
 };
@@ -24,6 +27,9 @@ struct console {
     struct chan *chan;
     struct output output;
     bool tty, wants_input, input_ended, exited;
+    bool framed; // the containarium program is at the other end: its frames pass as they are
+    size_t have; // bytes of its next frame
+    unsigned char frame[FRAME_HEAD + FRAME_PAYLOAD_MAX + 1];
     int status;
     void (*wake)(void *arg);
     void *arg;
@@ -63,6 +69,14 @@ static void on_file_request(struct console *c, char type)
         finish(c, 1);
 }
 
+static void pass_frame(struct console *c, const char *data, size_t length)
+{
+    unsigned char head[FRAME_HEAD];
+    frame_head_write(head, length);
+    add_output(c, c->output.out, (const char *)head, sizeof head);
+    add_output(c, c->output.out, data, length);
+}
+
 static void on_packet(void *arg, const char *data, size_t length, const int *fds, size_t fd_count)
 {
     struct console *c = arg;
@@ -70,19 +84,25 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
     for (size_t i = 0; i < fd_count; i++)
         close(fds[i]);
     c->wake(c->arg);
+    if (c->framed)
+        pass_frame(c, data, length);
     switch (data[0]) {
     case FRAME_OUT:
-        add_output(c, c->output.out, data + 1, length - 1);
+        if (!c->framed)
+            add_output(c, c->output.out, data + 1, length - 1);
         return;
     case FRAME_ERR:
-        add_output(c, c->output.error, data + 1, length - 1);
+        if (!c->framed)
+            add_output(c, c->output.error, data + 1, length - 1);
         return;
     case FRAME_WANT:
         c->wants_input = true;
         return;
     case FRAME_READ:
     case FRAME_SAVE:
-        on_file_request(c, data[0]);
+    case FRAME_SYNC:
+        if (!c->framed)
+            on_file_request(c, data[0]);
         return;
     case FRAME_EXIT:
         snprintf(number, sizeof number, "%.*s", length - 1 > 10 ? 10 : (int)(length - 1), data + 1);
@@ -144,6 +164,20 @@ static bool send_run(struct console *c, const struct ask_view *start, uint32_t c
     return ok;
 }
 
+// What the client asks for decides how its bytes are read. False when out of memory.
+static bool begin(struct console *c, const struct ask_view *start, uint32_t columns)
+{
+    if (start->kind != ASK_SUBSYSTEM)
+        return send_run(c, start, columns);
+    c->tty = false;
+    c->framed = start->command != NULL && strcmp(start->command, FRAME_SUBSYSTEM) == 0;
+    if (!c->framed) {
+        add_output(c, c->output.error, SUBSYSTEM_ERROR, sizeof SUBSYSTEM_ERROR - 1);
+        finish(c, 2);
+    }
+    return true;
+}
+
 struct console *console_new(struct event_base *base, int fd, struct chan *chan, const struct ask_view *start,
                             bool tty, uint32_t columns, void (*wake)(void *arg), void *arg)
 {
@@ -159,7 +193,7 @@ struct console *console_new(struct event_base *base, int fd, struct chan *chan, 
     c->link = link_new(base, fd, on_packet, on_end, c);
     c->output.out = evbuffer_new();
     c->output.error = evbuffer_new();
-    if (c->link == NULL || c->output.out == NULL || c->output.error == NULL || !send_run(c, start, columns)) {
+    if (c->link == NULL || c->output.out == NULL || c->output.error == NULL || !begin(c, start, columns)) {
         console_free(c);
         return NULL;
     }
@@ -212,9 +246,35 @@ static bool pass_input(struct console *c)
     return moved;
 }
 
+// Whole frames go on as packets; what they say is the control plane's to judge.
+static bool pass_frames(struct console *c)
+{
+    bool moved = false;
+    while (!c->exited && !c->input_ended && link_queued(c->link) < FRAME_PAYLOAD_MAX) {
+        size_t length = c->have < FRAME_HEAD ? 0 : frame_head_read(c->frame);
+        size_t wanted = FRAME_HEAD + length;
+        int n = chan_read(c->chan, CHAN_STDOUT, c->frame + c->have, wanted - c->have);
+        if (n <= 0 && !chan_at_eof(c->chan))
+            break;
+        moved = true;
+        c->input_ended = n <= 0;
+        c->have += n > 0 ? (size_t)n : 0;
+        bool headed = c->have >= FRAME_HEAD;
+        length = headed ? frame_head_read(c->frame) : 0;
+        if (c->input_ended || (headed && length == 0)) { // it went away, or speaks something else
+            finish(c, 1);
+        } else if (headed && c->have == FRAME_HEAD + length) {
+            c->have = 0;
+            if (link_send(c->link, c->frame + FRAME_HEAD, length, NULL, 0) != ERR_NONE)
+                finish(c, 1);
+        }
+    }
+    return moved;
+}
+
 bool console_step(struct console *c)
 {
-    bool moved = pass_input(c);
+    bool moved = c->framed ? pass_frames(c) : pass_input(c);
     moved = drain(c, c->output.error, CHAN_STDERR) || moved;
     moved = drain(c, c->output.out, CHAN_STDOUT) || moved;
     if (moved && evbuffer_get_length(c->output.out) < OUTPUT_MAX / 2)

@@ -146,7 +146,7 @@ unsigned gateway_kick(struct gateway_server *g, int64_t account_id, const char *
 
 struct client {
     char out[65536], err[65536], read[512], saved[65536];
-    bool wants;
+    bool wants, syncs;
     int status; // -1: not yet
 };
 
@@ -191,7 +191,13 @@ static void to_exit(void *arg, int status)
     c->status = status;
 }
 
-static const struct command_sink sink = {to_out, to_err, to_want, to_read, to_save, to_congested, to_exit};
+static void to_sync(void *arg)
+{
+    ((struct client *)arg)->syncs = true;
+}
+
+static const struct command_sink sink = {to_out,  to_err,       to_want, to_read,
+                                         to_save, to_congested, to_exit, to_sync};
 
 struct world {
     struct control control;
@@ -458,6 +464,11 @@ static void roles_are_as_decided(void **state)
         {"sessions list", ROLE_USER, ROLE_OPERATOR},
         {"audit", ROLE_USER, ROLE_OPERATOR},
         {"audit verify", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"cert generate", ROLE_ADMIN, ROLE_ADMIN},
+        {"cert server", ROLE_ADMIN, ROLE_ADMIN},
+        {"cert client", ROLE_ADMIN, ROLE_ADMIN}, // an administrator's certificate makes an administrator
+        {"cert revoke", ROLE_ADMIN, ROLE_ADMIN},
+        {"cert list", ROLE_ADMIN, ROLE_ADMIN},
         {"config show", ROLE_OPERATOR, ROLE_OPERATOR},
         {"whoami", ROLE_USER, ROLE_USER},
         {"version", ROLE_USER, ROLE_USER},
