@@ -125,6 +125,13 @@ static void on_end(void *arg, const char *reason)
     c->wake(c->arg);
 }
 
+// Input was held back while the control plane had not read; nothing else would bring us back to it.
+static void on_drained(void *arg)
+{
+    struct console *c = arg;
+    c->wake(c->arg);
+}
+
 static bool send_run(struct console *c, const struct ask_view *start, uint32_t columns)
 {
     char *words[WORDS_MAX];
@@ -191,6 +198,8 @@ struct console *console_new(struct event_base *base, int fd, struct chan *chan, 
     c->wake = wake;
     c->arg = arg;
     c->link = link_new(base, fd, on_packet, on_end, c);
+    if (c->link != NULL)
+        link_on_drained(c->link, on_drained);
     c->output.out = evbuffer_new();
     c->output.error = evbuffer_new();
     if (c->link == NULL || c->output.out == NULL || c->output.error == NULL || !begin(c, start, columns)) {
