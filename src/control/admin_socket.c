@@ -3,6 +3,7 @@
 #include "control/admin_socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <jansson.h>
 #include <pwd.h>
@@ -22,7 +23,9 @@
 #define LAST_FRAME_SECONDS 30  // to read what is still queued at the end, and to close
 #define QUEUE_SOFT (1u << 20)  // bytes unread from which a run is asked to wait
 
-enum stage { TALK_NEW, TALK_RUNNING, TALK_ENDING, TALK_GONE };
+// A conversation with more than one command goes from RUNNING to NEXT, where its last run is freed, and waits
+// there for as long as its person likes.
+enum stage { TALK_NEW, TALK_RUNNING, TALK_NEXT, TALK_ENDING, TALK_GONE };
 
 struct conversation {
     struct conversation *next, **prev;
@@ -32,8 +35,10 @@ struct conversation {
     struct link *link; // NULL once the client is gone
     struct command_run *run;
     struct event *timer; // first and last frame; and, at once, the end
-    struct event *lost;  // the client was lost while it was written to
-    char refusal[400];   // why this client may not use the socket; "" if it may
+    struct event *next_run;
+    struct event *lost; // the client was lost while it was written to
+    bool more;          // after this command another may come
+    char refusal[400];  // why this client may not use the socket; "" if it may
 };
 
 struct admin_server {
@@ -55,6 +60,7 @@ static void conversation_free(struct conversation *t)
     link_free(t->link);
     event_free(t->timer);
     event_free(t->lost);
+    event_free(t->next_run);
     free(t);
 }
 
@@ -64,6 +70,9 @@ static void set_stage(struct conversation *t, enum stage stage)
     struct timeval wait = {.tv_sec = stage == TALK_NEW ? FIRST_FRAME_SECONDS : LAST_FRAME_SECONDS};
     t->stage = stage;
     switch (stage) {
+    case TALK_NEXT:
+        event_active(t->next_run, EV_TIMEOUT, 0);
+        return;
     case TALK_NEW:
     case TALK_ENDING:
         event_add(t->timer, &wait);
@@ -83,6 +92,15 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     conversation_free(arg);
+}
+
+static void on_next_run(evutil_socket_t fd, short what, void *arg)
+{
+    struct conversation *t = arg;
+    (void)fd;
+    (void)what;
+    command_free(t->run);
+    t->run = NULL;
 }
 
 static void drop_client(struct conversation *t)
@@ -180,7 +198,7 @@ static void sink_exit(void *arg, int status)
     send_frame(t, FRAME_EXIT, text, (size_t)n);
     // The client closes first: closing with something of its unread would cost it our last words (unix(7),
     // ECONNRESET).
-    set_stage(t, t->link == NULL ? TALK_GONE : TALK_ENDING);
+    set_stage(t, t->link == NULL ? TALK_GONE : t->more ? TALK_NEXT : TALK_ENDING);
 }
 
 static void sink_sync(void *arg)
@@ -225,7 +243,9 @@ static bool start_run(struct conversation *t, const json_t *object)
                                       .tty_in = json_flag(object, "tty_in"),
                                       .tty_out = json_flag(object, "tty_out"),
                                       .tty_err = json_flag(object, "tty_err"),
-                                      .cli = json_flag(object, "cli")};
+                                      .cli = json_flag(object, "cli"),
+                                      .console = json_flag(object, "console")};
+    t->more = json_flag(object, "more");
     set_stage(t, TALK_RUNNING);
     t->run = command_start(t->control, &t->who, &request, &sink, t);
     return t->run != NULL;
@@ -270,6 +290,26 @@ static void on_saved_frame(struct conversation *t, const char *data, size_t leng
     command_saved(t->run, why[0] == '\0' ? NULL : why);
 }
 
+// A terminal for whoever reads what a person types (gateway/prompt.c), who cannot open one.
+static void on_terminal_frame(struct conversation *t)
+{
+    static const char frame[] = {FRAME_TERMINAL};
+    char name[64];
+    int fds[2] = {posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), -1};
+    if (fds[0] >= 0 && grantpt(fds[0]) == 0 && unlockpt(fds[0]) == 0 &&
+        ptsname_r(fds[0], name, sizeof name) == 0)
+        fds[1] = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    bool sent = fds[1] >= 0 && link_send(t->link, frame, sizeof frame, fds, 2) == ERR_NONE;
+    if (!sent)
+        log_event(LOG_LEVEL_WARN, "no_terminal", "who=%s errno=%d", log_quote(t->who.actor), errno);
+    for (size_t i = 0; i < 2; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+    if (!sent)
+        drop_client(t);
+}
+
 static void on_packet(void *arg, const char *data, size_t length, const int *fds, size_t fd_count)
 {
     struct conversation *t = arg;
@@ -277,15 +317,22 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
         close(fds[i]);
     if (length == 0 || length > FRAME_PAYLOAD_MAX * 2)
         return;
-    if (t->stage == TALK_NEW && data[0] == FRAME_RUN)
+    bool idle = t->stage == TALK_NEW || (t->stage == TALK_NEXT && t->run == NULL);
+    if (idle && data[0] == FRAME_RUN)
         on_run_frame(t, data + 1, length - 1);
+    else if (t->stage == TALK_NEW && data[0] == FRAME_TERMINAL)
+        on_terminal_frame(t);
+    else if (t->stage == TALK_RUNNING && data[0] == FRAME_CANCEL)
+        command_detach(t->run);
     else if (t->stage == TALK_RUNNING && data[0] == FRAME_INPUT)
         command_input(t->run, data + 1, length - 1);
     else if (t->stage == TALK_RUNNING && data[0] == FRAME_FILE)
         on_file_frame(t, data + 1, length - 1);
     else if (t->stage == TALK_RUNNING && data[0] == FRAME_SAVED)
         on_saved_frame(t, data + 1, length - 1);
-    else if (t->stage == TALK_NEW || t->stage == TALK_RUNNING)
+    else if (t->stage == TALK_NEXT && data[0] != FRAME_RUN)
+        return; // for the command before, which was over
+    else if (t->stage == TALK_NEW || t->stage == TALK_RUNNING || t->stage == TALK_NEXT)
         drop_client(t); // not our protocol
 }
 
@@ -316,7 +363,8 @@ static struct conversation *conversation_new(struct control *c, int fd, const st
     t->who = *who;
     t->timer = event_new(c->base, -1, 0, on_timer, t);
     t->lost = event_new(c->base, -1, 0, on_lost, t);
-    if (t->timer != NULL && t->lost != NULL)
+    t->next_run = event_new(c->base, -1, 0, on_next_run, t);
+    if (t->timer != NULL && t->lost != NULL && t->next_run != NULL)
         t->link = link_new(c->base, fd, on_packet, on_end, t);
     else
         close(fd);
@@ -325,6 +373,8 @@ static struct conversation *conversation_new(struct control *c, int fd, const st
             event_free(t->timer);
         if (t->lost != NULL)
             event_free(t->lost);
+        if (t->next_run != NULL)
+            event_free(t->next_run);
         free(t);
         return NULL;
     }

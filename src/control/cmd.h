@@ -29,6 +29,7 @@ void cmd_audit_verify(struct command_run *run);
 void cmd_config_show(struct command_run *run);
 void cmd_whoami(struct command_run *run);
 void cmd_version(struct command_run *run);
+void cmd_complete(struct command_run *run);
 void cmd_help(struct command_run *run);
 
 #endif

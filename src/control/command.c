@@ -362,6 +362,10 @@ static void execute(struct command_run *run)
     static char *help_argv[] = {help_word}, *version_argv[] = {version_word};
     if (!check_request(run) || !identify(run))
         return;
+    if (argc == 0 && run->console) {
+        command_greet(run);
+        return;
+    }
     for (; argc > 0 && strcmp(argv[0], "--json") == 0; argv++, argc--)
         run->json = true;
     if (argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
@@ -404,6 +408,7 @@ struct command_run *command_start(struct control *c, const struct identity *who,
     run->tty_out = request->tty_out;
     run->tty_err = request->tty_err;
     run->cli = request->cli || who->local;
+    run->console = request->console;
     run->wait = RUN_BUSY;
     run->argv = calloc(request->argc + 1, sizeof *run->argv);
     for (size_t i = 0; run->argv != NULL && i < request->argc && i < RUN_WORDS_MAX; i++) {

@@ -66,8 +66,9 @@ struct command_request {
     const char *const *argv; // copied
     size_t argc;
     bool tty_in, tty_out, tty_err;
-    bool cli; // the caller is the containarium program: it reads and writes files on its side, and its
-              // terminal echoes by itself
+    bool cli;     // the caller is the containarium program: it reads and writes files on its side, and its
+                  // terminal echoes by itself
+    bool console; // typed at the prompt of `ssh ctl@gateway`; without words it greets
 };
 
 // Starts one. The sink may be called before this returns, its exit included. NULL: out of memory.

@@ -48,6 +48,19 @@ static void overview(struct command_run *run)
             "HOST[:PORT] VERB).\n");
 }
 
+void command_greet(struct command_run *run)
+{
+    const char *host = run->control->config->public_host;
+    verb_out(run, "containarium%s%s: you are %s, role %s.\n", host[0] == '\0' ? "" : " at ", host,
+             run->who.actor, role_name(run->who.role));
+    if (run->who.role == ROLE_USER)
+        verb_out(run, "info shows your box, keys list your keys. ");
+    else
+        verb_out(run, "list shows everybody. ");
+    verb_out(run, "help explains all verbs, Tab completes, exit or Ctrl-D leaves.\n\n");
+    verb_done(run);
+}
+
 static void list_options(struct command_run *run, const struct command *c)
 {
     const struct command_option *lists[] = {c->options, command_common_options()};

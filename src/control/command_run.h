@@ -37,7 +37,7 @@ struct command_run {
     void *sink_arg;
     bool detached;
     bool tty_in, tty_out, tty_err;
-    bool cli; // see command_request
+    bool cli, console; // see command_request
     bool json;
 
     char **argv; // as typed
@@ -123,6 +123,8 @@ void verb_go_on(struct command_run *run);
 bool verb_audit(struct command_run *run, struct audit_record *record);
 
 // Text of every help page. `words` may name a verb or a noun.
+// What somebody sees who comes to the interactive console.
+void command_greet(struct command_run *run);
 void command_help(struct command_run *run, const char *const *words, size_t count);
 json_t *command_help_json(void);
 

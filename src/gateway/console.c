@@ -9,6 +9,7 @@
 #include <event2/buffer.h>
 #include <jansson.h>
 
+#include "gateway/shell.h"
 #include "gateway/words.h"
 #include "wire/frame.h"
 #include "wire/link.h"
@@ -26,6 +27,12 @@ struct console {
     struct link *link;
     struct chan *chan;
     struct output output;
+    struct shell *shell;     // a person at a prompt
+    struct evbuffer *screen; // what the shell shows
+    bool shown;              // the run is one of the person's
+    char user[32], term[64];
+    uint32_t columns, rows;
+    bool interactive;
     bool tty, wants_input, input_ended, exited;
     bool framed; // the containarium program is at the other end: its frames pass as they are
     size_t have; // bytes of its next frame
@@ -77,13 +84,130 @@ static void pass_frame(struct console *c, const char *data, size_t length)
     add_output(c, c->output.out, data, length);
 }
 
+static int exit_status(const char *data, size_t length)
+{
+    char number[12];
+    snprintf(number, sizeof number, "%.*s", length - 1 > 10 ? 10 : (int)(length - 1), data + 1);
+    return (int)strtol(number, NULL, 10);
+}
+
+// ---- a person at a prompt
+
+static void show_screen(struct console *c)
+{
+    size_t n = evbuffer_get_length(c->screen);
+    if (n > 0)
+        add_output(c, c->output.out, (const char *)evbuffer_pullup(c->screen, -1), n);
+    evbuffer_drain(c->screen, n);
+}
+
+static void send_frame(struct console *c, char type, const char *data, size_t length)
+{
+    char packet[1 + FRAME_PAYLOAD_MAX];
+    packet[0] = type;
+    if (length > FRAME_PAYLOAD_MAX)
+        length = 0;
+    memcpy(packet + 1, data, length);
+    if (link_send(c->link, packet, 1 + length, NULL, 0) != ERR_NONE)
+        finish(c, 1);
+}
+
+static void shell_on_run(void *arg, json_t *argv, bool shown)
+{
+    struct console *c = arg;
+    json_t *run = json_pack("{s:o, s:b, s:b, s:b, s:b, s:b, s:i}", "argv", argv, "tty_in", shown, "tty_out",
+                            shown, "tty_err", shown, "more", 1, "console", 1, "columns", (int)c->columns);
+    char *text = run == NULL ? NULL : json_dumps(run, JSON_COMPACT);
+    c->shown = shown;
+    if (text != NULL)
+        send_frame(c, FRAME_RUN, text, strlen(text));
+    else
+        finish(c, 1);
+    free(text);
+    json_decref(run);
+}
+
+static void shell_on_input(void *arg, const char *data, size_t length)
+{
+    send_frame(arg, FRAME_INPUT, data, length);
+}
+
+static void shell_on_cancel(void *arg)
+{
+    static const char text[] = "^C\nWhat was begun goes on to its end.\n";
+    struct console *c = arg;
+    add_output(c, c->output.out, text, sizeof text - 1);
+    send_frame(c, FRAME_CANCEL, "", 0);
+}
+
+static void shell_on_end(void *arg, int status)
+{
+    finish(arg, status);
+}
+
+static const struct shell_owner shell_owner = {shell_on_run, shell_on_input, shell_on_cancel, shell_on_end};
+
+static void on_terminal(struct console *c, const int *fds, size_t fd_count)
+{
+    if (fd_count == 2 && c->shell == NULL) {
+        c->shell = shell_new(fds, c->screen, c->user, c->term, &shell_owner, c);
+        if (c->shell != NULL) {
+            shell_resize(c->shell, c->columns, c->rows);
+            shell_start(c->shell);
+            return;
+        }
+    } else {
+        for (size_t i = 0; i < fd_count; i++)
+            close(fds[i]);
+    }
+    finish(c, 1);
+}
+
+static void on_shell_packet(struct console *c, const char *data, size_t length, const int *fds,
+                            size_t fd_count)
+{
+    if (data[0] == FRAME_TERMINAL) {
+        on_terminal(c, fds, fd_count);
+        show_screen(c);
+        return;
+    }
+    for (size_t i = 0; i < fd_count; i++)
+        close(fds[i]);
+    if (c->shell == NULL)
+        return;
+    switch (data[0]) {
+    case FRAME_OUT:
+    case FRAME_ERR:
+        if (c->shown)
+            add_output(c, c->output.out, data + 1, length - 1);
+        else if (data[0] == FRAME_OUT)
+            shell_output(c->shell, data + 1, length - 1);
+        break;
+    case FRAME_WANT:
+        shell_wanted(c->shell);
+        break;
+    case FRAME_READ:
+        on_file_request(c, data[0]);
+        break;
+    case FRAME_EXIT:
+        shell_done(c->shell, exit_status(data, length));
+        break;
+    default:
+        break;
+    }
+    show_screen(c);
+}
+
 static void on_packet(void *arg, const char *data, size_t length, const int *fds, size_t fd_count)
 {
     struct console *c = arg;
-    char number[12];
+    c->wake(c->arg);
+    if (c->interactive) {
+        on_shell_packet(c, data, length, fds, fd_count);
+        return;
+    }
     for (size_t i = 0; i < fd_count; i++)
         close(fds[i]);
-    c->wake(c->arg);
     if (c->framed)
         pass_frame(c, data, length);
     switch (data[0]) {
@@ -105,8 +229,7 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
             on_file_request(c, data[0]);
         return;
     case FRAME_EXIT:
-        snprintf(number, sizeof number, "%.*s", length - 1 > 10 ? 10 : (int)(length - 1), data + 1);
-        finish(c, (int)strtol(number, NULL, 10));
+        finish(c, exit_status(data, length));
         return;
     default:
         return;
@@ -172,10 +295,15 @@ static bool send_run(struct console *c, const struct ask_view *start, uint32_t c
 }
 
 // What the client asks for decides how its bytes are read. False when out of memory.
-static bool begin(struct console *c, const struct ask_view *start, uint32_t columns)
+static bool begin(struct console *c, const struct ask_view *start)
 {
+    c->interactive = start->kind == ASK_SHELL && c->tty;
+    if (c->interactive) {
+        send_frame(c, FRAME_TERMINAL, "", 0); // goes on when the answer has come
+        return true;
+    }
     if (start->kind != ASK_SUBSYSTEM)
-        return send_run(c, start, columns);
+        return send_run(c, start, c->columns);
     c->tty = false;
     c->framed = start->command != NULL && strcmp(start->command, FRAME_SUBSYSTEM) == 0;
     if (!c->framed) {
@@ -186,7 +314,7 @@ static bool begin(struct console *c, const struct ask_view *start, uint32_t colu
 }
 
 struct console *console_new(struct event_base *base, int fd, struct chan *chan, const struct ask_view *start,
-                            bool tty, uint32_t columns, void (*wake)(void *arg), void *arg)
+                            const struct console_terminal *terminal, void (*wake)(void *arg), void *arg)
 {
     struct console *c = calloc(1, sizeof *c);
     if (c == NULL) {
@@ -194,7 +322,11 @@ struct console *console_new(struct event_base *base, int fd, struct chan *chan, 
         return NULL;
     }
     c->chan = chan;
-    c->tty = tty;
+    c->tty = terminal->there;
+    c->columns = terminal->columns;
+    c->rows = terminal->rows;
+    snprintf(c->user, sizeof c->user, "%s", terminal->user);
+    snprintf(c->term, sizeof c->term, "%s", terminal->kind);
     c->wake = wake;
     c->arg = arg;
     c->link = link_new(base, fd, on_packet, on_end, c);
@@ -202,7 +334,9 @@ struct console *console_new(struct event_base *base, int fd, struct chan *chan, 
         link_on_drained(c->link, on_drained);
     c->output.out = evbuffer_new();
     c->output.error = evbuffer_new();
-    if (c->link == NULL || c->output.out == NULL || c->output.error == NULL || !begin(c, start, columns)) {
+    c->screen = evbuffer_new();
+    if (c->link == NULL || c->output.out == NULL || c->output.error == NULL || c->screen == NULL ||
+        !begin(c, start)) {
         console_free(c);
         return NULL;
     }
@@ -214,6 +348,9 @@ void console_free(struct console *c)
     if (c == NULL)
         return;
     link_free(c->link);
+    shell_free(c->shell);
+    if (c->screen != NULL)
+        evbuffer_free(c->screen);
     if (c->output.out != NULL)
         evbuffer_free(c->output.out);
     if (c->output.error != NULL)
@@ -281,9 +418,36 @@ static bool pass_frames(struct console *c)
     return moved;
 }
 
+static bool pass_keys(struct console *c)
+{
+    char keys[1024];
+    bool moved = false;
+    while (c->shell != NULL && !c->exited && link_queued(c->link) < FRAME_PAYLOAD_MAX) {
+        int n = chan_read(c->chan, CHAN_STDOUT, keys, sizeof keys);
+        if (n <= 0 && chan_at_eof(c->chan))
+            finish(c, 0);
+        if (n <= 0)
+            break;
+        shell_input(c->shell, keys, (size_t)n);
+        show_screen(c);
+        moved = true;
+    }
+    return moved;
+}
+
+void console_resize(struct console *c, uint32_t columns, uint32_t rows)
+{
+    c->columns = columns;
+    c->rows = rows;
+    if (c->shell == NULL)
+        return;
+    shell_resize(c->shell, columns, rows);
+    show_screen(c);
+}
+
 bool console_step(struct console *c)
 {
-    bool moved = c->framed ? pass_frames(c) : pass_input(c);
+    bool moved = c->interactive ? pass_keys(c) : c->framed ? pass_frames(c) : pass_input(c);
     moved = drain(c, c->output.error, CHAN_STDERR) || moved;
     moved = drain(c, c->output.out, CHAN_STDOUT) || moved;
     if (moved && evbuffer_get_length(c->output.out) < OUTPUT_MAX / 2)

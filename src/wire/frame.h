@@ -12,10 +12,16 @@
 // client -> server
 #define FRAME_RUN                                                                                            \
     'R' // JSON {"argv":["create","alice"],"tty_in":true,"tty_out":true,"tty_err":true,"cli":true}; first,
-        // once. "cli": files can be read and written at this end
+        // once. "cli": files can be read and written at this end. "more": after EXIT another RUN may come;
+        // "console": typed at the prompt of the interactive console
 #define FRAME_INPUT 'I' // bytes of stdin; empty payload = end of input
 #define FRAME_FILE 'D'  // answer to FRAME_READ: 'O' and a chunk (empty chunk = end), or 'E' and a message
 #define FRAME_SAVED 'V' // answer to FRAME_SYNC: empty, or why not
+#define FRAME_CANCEL                                                                                         \
+    'C' // no payload: nobody waits for the result any more; what was begun goes on to its end
+#define FRAME_TERMINAL                                                                                       \
+    'T' // before RUN, no payload: a terminal is needed; the answer is the same frame with two descriptors,
+        // its master and its slave
 
 // server -> client
 #define FRAME_OUT 'O'  // bytes for stdout

@@ -472,6 +472,7 @@ static void roles_are_as_decided(void **state)
         {"config show", ROLE_OPERATOR, ROLE_OPERATOR},
         {"whoami", ROLE_USER, ROLE_USER},
         {"version", ROLE_USER, ROLE_USER},
+        {"complete", ROLE_USER, ROLE_USER},
         {"help", ROLE_USER, ROLE_USER},
     };
     size_t count = 0;
