@@ -94,13 +94,18 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     conversation_free(arg);
 }
 
-static void on_next_run(evutil_socket_t fd, short what, void *arg)
+static void free_last_run(struct conversation *t)
 {
-    struct conversation *t = arg;
-    (void)fd;
-    (void)what;
+    event_del(t->next_run);
     command_free(t->run);
     t->run = NULL;
+}
+
+static void on_next_run(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    free_last_run(arg);
 }
 
 static void drop_client(struct conversation *t)
@@ -317,8 +322,9 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
         close(fds[i]);
     if (length == 0 || length > FRAME_PAYLOAD_MAX * 2)
         return;
-    bool idle = t->stage == TALK_NEW || (t->stage == TALK_NEXT && t->run == NULL);
-    if (idle && data[0] == FRAME_RUN)
+    if (t->stage == TALK_NEXT)
+        free_last_run(t);
+    if ((t->stage == TALK_NEW || t->stage == TALK_NEXT) && data[0] == FRAME_RUN)
         on_run_frame(t, data + 1, length - 1);
     else if (t->stage == TALK_NEW && data[0] == FRAME_TERMINAL)
         on_terminal_frame(t);
@@ -330,10 +336,9 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
         on_file_frame(t, data + 1, length - 1);
     else if (t->stage == TALK_RUNNING && data[0] == FRAME_SAVED)
         on_saved_frame(t, data + 1, length - 1);
-    else if (t->stage == TALK_NEXT && data[0] != FRAME_RUN)
-        return; // for the command before, which was over
-    else if (t->stage == TALK_NEW || t->stage == TALK_RUNNING || t->stage == TALK_NEXT)
-        drop_client(t); // not our protocol
+    else if (t->stage == TALK_NEW ||
+             t->stage == TALK_RUNNING) // in NEXT: for the command before, which was over
+        drop_client(t);                // not our protocol
 }
 
 static void on_end(void *arg, const char *reason)

@@ -74,15 +74,38 @@ static void set_capabilities(EditLine *edit)
     el_set(edit, EL_SETTC, "xn", "yes", NULL);
 }
 
+// Keys as terminals send them behind ESC [ or ESC O. Others are swallowed: libedit would take their end for
+// text.
+static const struct {
+    const char *sequence, *action; // NULL: libedit knows it by itself
+} keys[] = {
+    {"A", NULL},
+    {"B", NULL},
+    {"C", NULL},
+    {"D", NULL},
+    {"H", "ed-move-to-beg"},
+    {"F", "ed-move-to-end"},
+    {"1~", "ed-move-to-beg"},
+    {"7~", "ed-move-to-beg"},
+    {"4~", "ed-move-to-end"},
+    {"8~", "ed-move-to-end"},
+    {"3~", "ed-delete-next-char"},
+    {"1;5C", "em-next-word"},
+    {"1;5D", "ed-prev-word"},
+};
+
 // Keys that would have libedit read on by itself, or run its own commands.
-static void unbind(EditLine *edit)
+static void bind_keys(EditLine *edit)
 {
-    static const char *const keys[] = {"^V", "^R", "^S", "^Q", "^Z", "^Y^Y", "\\ex", "\\eX", "^X^E"};
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        el_set(edit, EL_BIND, "-r", keys[i], NULL);
-    el_set(edit, EL_BIND, "\\e[3~", "ed-delete-next-char", NULL);
-    el_set(edit, EL_BIND, "\\e[1;5D", "ed-prev-word", NULL);
-    el_set(edit, EL_BIND, "\\e[1;5C", "em-next-word", NULL);
+    static const char *const away[] = {"^V", "^R", "^S", "^Q", "^Z", "\\ex", "\\eX", "^X"};
+    char sequence[16];
+    for (size_t i = 0; i < sizeof away / sizeof *away; i++)
+        el_set(edit, EL_BIND, "-r", away[i], NULL);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        snprintf(sequence, sizeof sequence, "\\e[%s", keys[i].sequence);
+        if (keys[i].action != NULL)
+            el_set(edit, EL_BIND, sequence, keys[i].action, NULL);
+    }
     el_set(edit, EL_BIND, "^W", "ed-delete-prev-word", NULL);
 }
 
@@ -124,7 +147,7 @@ struct prompt *prompt_new(int terminal, struct evbuffer *out, const char *text, 
     el_set(p->edit, EL_SIGNAL, 0);
     if (!plain)
         set_capabilities(p->edit);
-    unbind(p->edit);
+    bind_keys(p->edit);
     evbuffer_free(p->shown);
     p->shown = out;
     return p;
@@ -184,13 +207,38 @@ static bool key_whole(const struct prompt *p)
         return n > 2;
     if (k[1] != '[')
         return true;
-    return n == KEY_MAX || (n > 2 && k[n - 1] >= 0x40 && k[n - 1] <= 0x7e);
+    return n > 2 && k[n - 1] >= 0x40 && k[n - 1] <= 0x7e;
+}
+
+// A sequence longer than any key: its bytes are swallowed to its end.
+static void add_to_key(struct prompt *p, char c)
+{
+    if (p->key_length < KEY_MAX)
+        p->key[p->key_length++] = c;
+    else if (c >= 0x40 && c <= 0x7e)
+        p->key_length = 0;
+}
+
+static bool key_known(const struct prompt *p)
+{
+    if (p->key_length < 3 || p->key[0] != ESC)
+        return true;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        size_t n = strlen(keys[i].sequence);
+        if (p->key_length == n + 2 && memcmp(p->key + 2, keys[i].sequence, n) == 0)
+            return true;
+    }
+    return false;
 }
 
 // One whole key for libedit. True if it ended the line.
 static bool give_key(struct prompt *p)
 {
     int count = 0;
+    if (!key_known(p)) {
+        p->key_length = 0;
+        return false;
+    }
     p->key_read = 0;
     const char *line = el_gets(p->edit, &count);
     bool ended = line != NULL && count > 0 && line[count - 1] == '\n';
@@ -235,8 +283,8 @@ static enum prompt_event take_byte(struct prompt *p, char c)
         evbuffer_add(p->shown, "\a", 1); // words of commands are ASCII
         return PROMPT_MORE;
     }
-    p->key[p->key_length++] = c;
-    return key_whole(p) && give_key(p) ? take_line(p) : PROMPT_MORE;
+    add_to_key(p, c);
+    return p->key_length > 0 && key_whole(p) && give_key(p) ? take_line(p) : PROMPT_MORE;
 }
 
 enum prompt_event prompt_input(struct prompt *p, const char *data, size_t length, size_t *used)
