@@ -86,6 +86,9 @@ void command_resume(struct command_run *run);
 // its end, and exit is still called then.
 void command_detach(struct command_run *run);
 
+// From now on the sink is called with this argument.
+void command_move(struct command_run *run, void *sink_arg);
+
 // Not from inside the sink. What it waits for is forgotten; operations begun go on without it.
 void command_free(struct command_run *run);
 

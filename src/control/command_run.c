@@ -365,6 +365,11 @@ void command_detach(struct command_run *run)
     }
 }
 
+void command_move(struct command_run *run, void *sink_arg)
+{
+    run->sink_arg = sink_arg;
+}
+
 void command_free(struct command_run *run)
 {
     if (run == NULL)

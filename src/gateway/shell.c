@@ -126,6 +126,7 @@ static void take_line(struct shell *s)
     if (storage == NULL) {
         say(s, f.text);
         say(s, "\n");
+        count = 0;
     }
     skip = count > 0 && strcmp(words[0], PROGRAM) == 0 ? 1 : 0;
     if (storage == NULL || count == skip)

@@ -6,6 +6,7 @@ import pytest
 
 from harness.terminal import Terminal
 from harness.user import make_key
+from harness.wait import until
 
 PROMPT = rb"@ctl> "
 
@@ -214,3 +215,17 @@ def test_without_a_terminal_it_is_help(admin):
     run = admin.ctl(stdin=b"whoami\n")
     assert run.returncode == 0 and b"Usage:" in run.stdout and b"\x1b" not in run.stdout
     assert json.loads(admin.ctl("whoami", "--json").stdout)["name"] == "chief"
+
+
+def test_ctrl_c_stops_waiting_and_the_command_goes_on(new_user, admin, lifecycle):
+    user = new_user("shell-busy")
+    before = lifecycle.count("instance-started", user.box)
+    with console(admin) as t:
+        t.expect(PROMPT)
+        t.send(b"restart shell-busy\r")
+        t.expect(rb"\.\.\.")
+        t.send(b"\x03")
+        t.expect(rb"(?s)goes on to its end.*" + PROMPT)
+        t.send(b"whoami\r")
+        t.expect(rb"chief \(admin\)")
+    until(lambda: lifecycle.count("instance-started", user.box) > before, 60, "the restart came to its end")

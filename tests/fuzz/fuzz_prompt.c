@@ -13,6 +13,7 @@ static int open_terminal(void)
 {
     static int master = -1; // one for all inputs
     char name[64];
+    setenv("TERM", "none", 1); // as in a connection process, which can read no database of terminals
     if (master < 0)
         master = posix_openpt(O_RDWR | O_NOCTTY);
     if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0 ||
