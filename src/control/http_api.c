@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "control/command_run.h"
+#include "control/http_reply.h"
 #include "control/http_run.h"
 #include "control/tls_server.h"
 

@@ -44,9 +44,4 @@ bool http_run_continue(struct http_runs_owner *owner, struct evhttp_request *req
                        const struct identity *who, const char *id, const json_t *body);
 void http_runs_free(struct http_runs_owner *owner);
 
-// A whole JSON answer; takes the object (NULL: out of memory).
-void http_reply(struct evhttp_request *request, int status, json_t *object);
-void http_reply_fault(struct evhttp_request *request, int status, const struct fault *f);
-int http_status(int exit_status);
-
 #endif

@@ -2,7 +2,8 @@
 // with shutdown(2), after which evhttp closes them as it closes any that ended.
 #include "control/tls_server.h"
 
-#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +17,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "control/http_api.h"
-#include "control/writer.h"
+#include "control/tls_identity.h"
 #include "pki/certificate.h"
 
 #define CONNECTIONS_MAX 64
@@ -70,20 +71,6 @@ static void on_ssl_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, 
     free(client);
 }
 
-static void peer_address(int fd, char *out, size_t size)
-{
-    struct sockaddr_storage address;
-    socklen_t length = sizeof address;
-    char host[64], port[8];
-    snprintf(out, size, "unknown");
-    if (fd < 0 || getpeername(fd, (struct sockaddr *)&address, &length) != 0 ||
-        getnameinfo((struct sockaddr *)&address, length, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        return;
-    const char *plain = strncmp(host, "::ffff:", 7) == 0 ? host + 7 : host;
-    snprintf(out, size, strchr(plain, ':') != NULL ? "[%s]:%s" : "%s:%s", plain, port);
-}
-
 static void cut(const struct tls_client *client)
 {
     int fd = SSL_get_fd(client->ssl);
@@ -94,34 +81,17 @@ static void cut(const struct tls_client *client)
 static void refused(const struct tls_client *client, const char *reason)
 {
     char from[80];
-    peer_address(SSL_get_fd(client->ssl), from, sizeof from);
+    tls_identity_address(SSL_get_fd(client->ssl), from, sizeof from);
     log_event(LOG_LEVEL_WARN, "tls_refused", "from=%s reason=%s", from, log_quote(reason));
 }
 
-// A certificate that was signed for us and does not count is somebody's, and goes into the audit trail;
-// what strangers send is only logged.
 static int on_verify(int ok, X509_STORE_CTX *context)
 {
     const SSL *ssl = X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
-    int error = X509_STORE_CTX_get_error(context);
-    X509 *certificate = X509_STORE_CTX_get_current_cert(context);
     struct tls_server *s = ssl == NULL ? NULL : SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    struct certificate_holder holder;
-    struct fault f;
-    char from[80], credential[64];
-    bool ours = error == X509_V_ERR_CERT_REVOKED || error == X509_V_ERR_CERT_HAS_EXPIRED;
-    if (ok || !ours || s == NULL || certificate == NULL ||
-        certificate_holder(certificate, &holder, &f) != ERR_NONE)
-        return ok;
-    peer_address(SSL_get_fd(ssl), from, sizeof from);
-    snprintf(credential, sizeof credential, "X509:%s", holder.serial);
-    struct audit_record record = {.event = AUDIT_AUTH_FAILED,
-                                  .user = holder.name,
-                                  .fingerprint = credential,
-                                  .address = from,
-                                  .reason = X509_verify_cert_error_string(error)};
-    if (writer_audit(s->control->writer, &record, &f) == ERR_NONE)
-        writer_commit_soon(s->control->writer);
+    X509 *certificate = X509_STORE_CTX_get_current_cert(context);
+    if (!ok && s != NULL && certificate != NULL)
+        tls_identity_refused(s->control, certificate, X509_STORE_CTX_get_error(context), SSL_get_fd(ssl));
     return ok;
 }
 
@@ -134,12 +104,14 @@ static const char *alert_text(int value)
 
 static void on_handshake(const SSL *ssl, int where, int value)
 {
+    static const int on = 1;
     struct tls_server *s = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     struct tls_client *client = s == NULL ? NULL : SSL_get_ex_data(ssl, s->index);
     if (client == NULL)
         return;
     if ((where & SSL_CB_HANDSHAKE_DONE) != 0 && !client->ready) {
         client->ready = true;
+        setsockopt(SSL_get_fd(ssl), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); // head and body are two writes
         client->deadline = monotonic_ms() + REQUEST_MS;
     }
     bool close_notify = (value & 0xff) == SSL_AD_CLOSE_NOTIFY;
@@ -305,20 +277,6 @@ void tls_server_busy(struct tls_server *s, struct evhttp_connection *connection,
 
 // ---- who it is
 
-static enum err account_identity(struct control *c, const struct certificate_holder *holder,
-                                 struct identity *out, struct fault *f)
-{
-    struct account account;
-    enum err e = account_get_id(c->store, holder->account_id, &account, f);
-    if (e == ERR_NOTFOUND)
-        return fault_set(f, ERR_DENIED, "the account this certificate acts for does not exist any more");
-    if (e != ERR_NONE)
-        return e;
-    snprintf(out->actor, sizeof out->actor, "%s", account.name);
-    out->account_id = account.id;
-    return ERR_NONE;
-}
-
 enum err tls_server_identify(struct tls_server *s, struct evhttp_request *request, struct identity *out,
                              struct fault *f)
 {
@@ -328,7 +286,7 @@ enum err tls_server_identify(struct tls_server *s, struct evhttp_request *reques
     X509 *certificate = client == NULL ? NULL : SSL_get0_peer_certificate(client->ssl);
     if (certificate == NULL)
         return fault_set(f, ERR_DENIED, "a client certificate is needed");
-    peer_address(SSL_get_fd(client->ssl), out->address, sizeof out->address);
+    tls_identity_address(SSL_get_fd(client->ssl), out->address, sizeof out->address);
     if (client->full)
         return fault_set(f, ERR_FULL, "there are %d connections already; try again", CONNECTIONS_MAX);
     enum err e = tls_context_check(s->context, certificate, SSL_get_peer_cert_chain(client->ssl), f);
@@ -336,10 +294,7 @@ enum err tls_server_identify(struct tls_server *s, struct evhttp_request *reques
         e = certificate_holder(certificate, &holder, f);
     if (e != ERR_NONE)
         return e;
-    out->role = holder.role;
-    snprintf(out->credential, sizeof out->credential, "X509:%s", holder.serial);
-    snprintf(out->actor, sizeof out->actor, "cert:%.58s", holder.name);
-    return holder.account_id == 0 ? ERR_NONE : account_identity(s->control, &holder, out, f);
+    return tls_identity_of(s->control, &holder, out, f);
 }
 
 // ---- files and listeners

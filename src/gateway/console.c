@@ -6,43 +6,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <event2/buffer.h>
 #include <jansson.h>
 
-#include "gateway/shell.h"
+#include "gateway/console_parts.h"
 #include "gateway/words.h"
-#include "wire/frame.h"
-#include "wire/link.h"
 
 #define OUTPUT_MAX (1u << 20) // waiting for the client before the control plane is told to wait
 
 #define SUBSYSTEM_ERROR                                                                                      \
     "containarium: ctl has no such subsystem, and no files; what it has: ssh ctl@GATEWAY help\n"
 
-struct output {
-    struct evbuffer *out, *error;
-};
-
-struct console {
-    struct link *link;
-    struct chan *chan;
-    struct output output;
-    struct shell *shell;     // a person at a prompt
-    struct evbuffer *screen; // what the shell shows
-    bool shown;              // the run is one of the person's
-    char user[32], term[64];
-    uint32_t columns, rows;
-    bool interactive;
-    bool tty, wants_input, input_ended, exited;
-    bool framed; // the containarium program is at the other end: its frames pass as they are
-    size_t have; // bytes of its next frame
-    unsigned char frame[FRAME_HEAD + FRAME_PAYLOAD_MAX + 1];
-    int status;
-    void (*wake)(void *arg);
-    void *arg;
-};
-
-static void add_output(struct console *c, struct evbuffer *to, const char *data, size_t length)
+void console_show(struct console *c, struct evbuffer *to, const char *data, size_t length)
 {
     if (!c->tty) {
         evbuffer_add(to, data, length);
@@ -57,14 +31,25 @@ static void add_output(struct console *c, struct evbuffer *to, const char *data,
         link_set_reading(c->link, false);
 }
 
-static void finish(struct console *c, int status)
+void console_finish(struct console *c, int status)
 {
     c->exited = true;
     c->status = status;
 }
 
+void console_send(struct console *c, char type, const char *data, size_t length)
+{
+    char packet[1 + FRAME_PAYLOAD_MAX];
+    packet[0] = type;
+    if (length > FRAME_PAYLOAD_MAX)
+        length = 0;
+    memcpy(packet + 1, data, length);
+    if (link_send(c->link, packet, 1 + length, NULL, 0) != ERR_NONE)
+        console_finish(c, 1);
+}
+
 // There is no file of the caller to read or write on this side: say what works instead.
-static void on_file_request(struct console *c, char type)
+void console_refuse_file(struct console *c, char type)
 {
     static const char no[] =
         "E"
@@ -73,129 +58,22 @@ static void on_file_request(struct console *c, char type)
     answer[0] = FRAME_FILE;
     memcpy(answer + 1, no, sizeof no - 1);
     if (type == FRAME_READ && link_send(c->link, answer, sizeof no, NULL, 0) != ERR_NONE)
-        finish(c, 1);
+        console_finish(c, 1);
 }
 
 static void pass_frame(struct console *c, const char *data, size_t length)
 {
     unsigned char head[FRAME_HEAD];
     frame_head_write(head, length);
-    add_output(c, c->output.out, (const char *)head, sizeof head);
-    add_output(c, c->output.out, data, length);
+    console_show(c, c->output.out, (const char *)head, sizeof head);
+    console_show(c, c->output.out, data, length);
 }
 
-static int exit_status(const char *data, size_t length)
+int console_exit_status(const char *data, size_t length)
 {
     char number[12];
     snprintf(number, sizeof number, "%.*s", length - 1 > 10 ? 10 : (int)(length - 1), data + 1);
     return (int)strtol(number, NULL, 10);
-}
-
-// ---- a person at a prompt
-
-static void show_screen(struct console *c)
-{
-    size_t n = evbuffer_get_length(c->screen);
-    if (n > 0)
-        add_output(c, c->output.out, (const char *)evbuffer_pullup(c->screen, -1), n);
-    evbuffer_drain(c->screen, n);
-}
-
-static void send_frame(struct console *c, char type, const char *data, size_t length)
-{
-    char packet[1 + FRAME_PAYLOAD_MAX];
-    packet[0] = type;
-    if (length > FRAME_PAYLOAD_MAX)
-        length = 0;
-    memcpy(packet + 1, data, length);
-    if (link_send(c->link, packet, 1 + length, NULL, 0) != ERR_NONE)
-        finish(c, 1);
-}
-
-static void shell_on_run(void *arg, json_t *argv, bool shown)
-{
-    struct console *c = arg;
-    json_t *run = json_pack("{s:o, s:b, s:b, s:b, s:b, s:b, s:i}", "argv", argv, "tty_in", shown, "tty_out",
-                            shown, "tty_err", shown, "more", 1, "console", 1, "columns", (int)c->columns);
-    char *text = run == NULL ? NULL : json_dumps(run, JSON_COMPACT);
-    c->shown = shown;
-    if (text != NULL)
-        send_frame(c, FRAME_RUN, text, strlen(text));
-    else
-        finish(c, 1);
-    free(text);
-    json_decref(run);
-}
-
-static void shell_on_input(void *arg, const char *data, size_t length)
-{
-    send_frame(arg, FRAME_INPUT, data, length);
-}
-
-static void shell_on_cancel(void *arg)
-{
-    static const char text[] = "^C\nWhat was begun goes on to its end.\n";
-    struct console *c = arg;
-    add_output(c, c->output.out, text, sizeof text - 1);
-    send_frame(c, FRAME_CANCEL, "", 0);
-}
-
-static void shell_on_end(void *arg, int status)
-{
-    finish(arg, status);
-}
-
-static const struct shell_owner shell_owner = {shell_on_run, shell_on_input, shell_on_cancel, shell_on_end};
-
-static void on_terminal(struct console *c, const int *fds, size_t fd_count)
-{
-    if (fd_count == 2 && c->shell == NULL) {
-        c->shell = shell_new(fds, c->screen, c->user, c->term, &shell_owner, c);
-        if (c->shell != NULL) {
-            shell_resize(c->shell, c->columns, c->rows);
-            shell_start(c->shell);
-            return;
-        }
-    } else {
-        for (size_t i = 0; i < fd_count; i++)
-            close(fds[i]);
-    }
-    finish(c, 1);
-}
-
-static void on_shell_packet(struct console *c, const char *data, size_t length, const int *fds,
-                            size_t fd_count)
-{
-    if (data[0] == FRAME_TERMINAL) {
-        on_terminal(c, fds, fd_count);
-        show_screen(c);
-        return;
-    }
-    for (size_t i = 0; i < fd_count; i++)
-        close(fds[i]);
-    if (c->shell == NULL)
-        return;
-    switch (data[0]) {
-    case FRAME_OUT:
-    case FRAME_ERR:
-        if (c->shown)
-            add_output(c, c->output.out, data + 1, length - 1);
-        else if (data[0] == FRAME_OUT)
-            shell_output(c->shell, data + 1, length - 1);
-        break;
-    case FRAME_WANT:
-        shell_wanted(c->shell);
-        break;
-    case FRAME_READ:
-        on_file_request(c, data[0]);
-        break;
-    case FRAME_EXIT:
-        shell_done(c->shell, exit_status(data, length));
-        break;
-    default:
-        break;
-    }
-    show_screen(c);
 }
 
 static void on_packet(void *arg, const char *data, size_t length, const int *fds, size_t fd_count)
@@ -203,7 +81,7 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
     struct console *c = arg;
     c->wake(c->arg);
     if (c->interactive) {
-        on_shell_packet(c, data, length, fds, fd_count);
+        console_shell_packet(c, data, length, fds, fd_count);
         return;
     }
     for (size_t i = 0; i < fd_count; i++)
@@ -213,11 +91,11 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
     switch (data[0]) {
     case FRAME_OUT:
         if (!c->framed)
-            add_output(c, c->output.out, data + 1, length - 1);
+            console_show(c, c->output.out, data + 1, length - 1);
         return;
     case FRAME_ERR:
         if (!c->framed)
-            add_output(c, c->output.error, data + 1, length - 1);
+            console_show(c, c->output.error, data + 1, length - 1);
         return;
     case FRAME_WANT:
         c->wants_input = true;
@@ -226,10 +104,10 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
     case FRAME_SAVE:
     case FRAME_SYNC:
         if (!c->framed)
-            on_file_request(c, data[0]);
+            console_refuse_file(c, data[0]);
         return;
     case FRAME_EXIT:
-        finish(c, exit_status(data, length));
+        console_finish(c, console_exit_status(data, length));
         return;
     default:
         return;
@@ -242,8 +120,8 @@ static void on_end(void *arg, const char *reason)
     (void)reason;
     if (!c->exited) {
         static const char lost[] = "containarium: the control plane ended before the command did\n";
-        add_output(c, c->output.error, lost, sizeof lost - 1);
-        finish(c, 1);
+        console_show(c, c->output.error, lost, sizeof lost - 1);
+        console_finish(c, 1);
     }
     c->wake(c->arg);
 }
@@ -263,9 +141,9 @@ static bool send_run(struct console *c, const struct ask_view *start, uint32_t c
     const char *line = start->kind == ASK_EXEC && start->command != NULL ? start->command : "";
     char *storage = words_split(line, words, &count, &f);
     if (storage == NULL) {
-        add_output(c, c->output.error, f.text, strlen(f.text));
-        add_output(c, c->output.error, "\n", 1);
-        finish(c, 2);
+        console_show(c, c->output.error, f.text, strlen(f.text));
+        console_show(c, c->output.error, "\n", 1);
+        console_finish(c, 2);
         return true;
     }
     json_t *argv = json_array();
@@ -283,8 +161,8 @@ static bool send_run(struct console *c, const struct ask_view *start, uint32_t c
         memcpy(packet + 1, text, length);
         ok = link_send(c->link, packet, length + 1, NULL, 0) == ERR_NONE;
     } else {
-        add_output(c, c->output.error, "the command line is too long or not UTF-8\n", 42);
-        finish(c, 2);
+        console_show(c, c->output.error, "the command line is too long or not UTF-8\n", 42);
+        console_finish(c, 2);
         ok = true;
     }
     free(packet);
@@ -299,7 +177,7 @@ static bool begin(struct console *c, const struct ask_view *start)
 {
     c->interactive = start->kind == ASK_SHELL && c->tty;
     if (c->interactive) {
-        send_frame(c, FRAME_TERMINAL, "", 0); // goes on when the answer has come
+        console_send(c, FRAME_TERMINAL, "", 0); // goes on when the answer has come
         return true;
     }
     if (start->kind != ASK_SUBSYSTEM)
@@ -307,8 +185,8 @@ static bool begin(struct console *c, const struct ask_view *start)
     c->tty = false;
     c->framed = start->command != NULL && strcmp(start->command, FRAME_SUBSYSTEM) == 0;
     if (!c->framed) {
-        add_output(c, c->output.error, SUBSYSTEM_ERROR, sizeof SUBSYSTEM_ERROR - 1);
-        finish(c, 2);
+        console_show(c, c->output.error, SUBSYSTEM_ERROR, sizeof SUBSYSTEM_ERROR - 1);
+        console_finish(c, 2);
     }
     return true;
 }
@@ -408,29 +286,12 @@ static bool pass_frames(struct console *c)
         bool headed = c->have >= FRAME_HEAD;
         length = headed ? frame_head_read(c->frame) : 0;
         if (c->input_ended || (headed && length == 0)) { // it went away, or speaks something else
-            finish(c, 1);
+            console_finish(c, 1);
         } else if (headed && c->have == FRAME_HEAD + length) {
             c->have = 0;
             if (link_send(c->link, c->frame + FRAME_HEAD, length, NULL, 0) != ERR_NONE)
-                finish(c, 1);
+                console_finish(c, 1);
         }
-    }
-    return moved;
-}
-
-static bool pass_keys(struct console *c)
-{
-    char keys[1024];
-    bool moved = false;
-    while (c->shell != NULL && !c->exited && link_queued(c->link) < FRAME_PAYLOAD_MAX) {
-        int n = chan_read(c->chan, CHAN_STDOUT, keys, sizeof keys);
-        if (n <= 0 && chan_at_eof(c->chan))
-            finish(c, 0);
-        if (n <= 0)
-            break;
-        shell_input(c->shell, keys, (size_t)n);
-        show_screen(c);
-        moved = true;
     }
     return moved;
 }
@@ -442,12 +303,12 @@ void console_resize(struct console *c, uint32_t columns, uint32_t rows)
     if (c->shell == NULL)
         return;
     shell_resize(c->shell, columns, rows);
-    show_screen(c);
+    console_shell_show(c);
 }
 
 bool console_step(struct console *c)
 {
-    bool moved = c->interactive ? pass_keys(c) : c->framed ? pass_frames(c) : pass_input(c);
+    bool moved = c->interactive ? console_shell_keys(c) : c->framed ? pass_frames(c) : pass_input(c);
     moved = drain(c, c->output.error, CHAN_STDERR) || moved;
     moved = drain(c, c->output.out, CHAN_STDOUT) || moved;
     if (moved && evbuffer_get_length(c->output.out) < OUTPUT_MAX / 2)

@@ -416,6 +416,29 @@ def test_refusals_are_explained(gw, cli, tmp_path):
     assert run.returncode == 1, "nobody listens there"
 
 
+def test_a_long_answer_waits_for_its_reader(gw, cli):
+    """More than the queue holds: whoever reads slowly gets all of it, and whoever stops reading ends it."""
+    connection = http.client.HTTPSConnection("127.0.0.1", gw.tls_port, context=context_of(gw), timeout=60)
+    padding = "x" * 900
+    for _ in range(2000):
+        connection.request("POST", "/v1/audit", json.dumps({"options": {"user": padding, "limit": 1}}))
+        connection.getresponse().read()
+    connection.close()
+    words = ("audit", "--limit", "0", "--format", "jsonl", "--until", "2100-01-01")
+    here = gw.cli(*words).stdout
+    assert len(here) > 1_500_000
+    with subprocess.Popen(cli_argv(gw, *words), stdout=subprocess.PIPE, env=clean_environment()) as process:
+        first = process.stdout.read(100)
+        assert gw.cli("version").returncode == 0, "others are served meanwhile"
+        there = first + process.stdout.read()
+        assert process.wait() == 0
+    assert there.startswith(here) or here.startswith(there[:1_500_000])
+    run = subprocess.run(" ".join(cli_argv(gw, *words)) + " | head -1; echo ${PIPESTATUS[0]}", shell=True,
+                         executable="/bin/bash", env=clean_environment(), capture_output=True, timeout=60)
+    assert run.stdout.count(b"\n") == 2 and run.stdout.endswith(b"\n141\n"), run
+    assert curl(gw, "/v1/audit", {"options": {"limit": 5}})[1] == 200
+
+
 # ---- hostile clients
 
 
