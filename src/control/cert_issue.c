@@ -28,7 +28,7 @@ struct cert_issue *cert_issue_begin(struct command_run *run, char *folder)
 }
 
 enum err cert_parse_days(struct command_run *run, const char *option, unsigned fallback, unsigned *out,
-                           struct fault *f)
+                         struct fault *f)
 {
     const char *text = verb_option(run, option);
     char *end = NULL;
@@ -91,8 +91,7 @@ enum err cert_issue_client(struct cert_issue *i, const char *name, int64_t accou
     return authority_issue(i->authority, &wish, &i->client, f);
 }
 
-bool cert_audit(struct command_run *run, enum audit_event event,
-                              const struct certificate_holder *holder)
+bool cert_audit(struct command_run *run, enum audit_event event, const struct certificate_holder *holder)
 {
     char serial[CERTIFICATE_SERIAL_SIZE + 8], what[CERTIFICATE_NAME_SIZE + 64];
     snprintf(serial, sizeof serial, "X509:%s", holder->serial);

@@ -140,6 +140,11 @@ int main(int argc, char **argv)
     int kept = take_own_options(argc, argv, own);
     bool here =
         own[OWN_SOCKET].value != NULL && own[OWN_SERVER].value == NULL; // said: no variable changes that
+    if (own[OWN_CERTS].value != NULL && own[OWN_SERVER].value == NULL &&
+        getenv(own[OWN_SERVER].variable) == NULL) {
+        fprintf(stderr, "containarium: --certs-dir is for --server HOST[:PORT], which is missing\n");
+        return 2;
+    }
     for (int o = 0; o < OWN_COUNT; o++) {
         const char *text = own[o].value != NULL || (here && o == OWN_SERVER) ? NULL : getenv(own[o].variable);
         if (text != NULL && text[0] != '\0')

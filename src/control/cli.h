@@ -47,8 +47,8 @@ void cli_close_files(struct cli *c);
 
 // ---- ways to a control plane; each returns the exit status
 
-// A conversation of frames (wire/frame.h) over fd: packets, or with `stream` a stream. `lost` is said when it
-// ends without an exit status, which is then -1.
+// A conversation of frames (wire/frame.h) over fd: packets, or with `stream` a stream. -2 if it ended without
+// an exit status.
 int cli_converse(struct cli *c, int fd, bool stream);
 int cli_run_socket(struct cli *c, const char *path);
 int cli_run_ssh(struct cli *c, const char *server);

@@ -111,6 +111,8 @@ int cli_run_ssh(struct cli *c, const char *server)
     int ssh_status = wait_for(pid);
     if (status != -2)
         return status;
+    if (ssh_status != 0 && ssh_status < 127)
+        return ssh_status; // the gateway's own, which has said why
     fprintf(stderr, "containarium: no answer from %s; try: ssh %s whoami\n", ssh.destination,
             ssh.destination);
     return ssh_status == 0 ? 255 : ssh_status;

@@ -75,18 +75,23 @@ static void save_file(struct talk *t, const char *data, size_t length)
         cli_save(t->cli, data, data + head, length - head);
 }
 
-static bool send_run(struct talk *t)
+// -1 to go on, else as converse().
+static int send_run(struct talk *t)
 {
     json_t *run = cli_request(t->cli);
     if (run == NULL)
-        return false;
+        return 2;
     char *text = json_dumps(run, JSON_COMPACT);
-    bool sent = text != NULL && send_frame(t, FRAME_RUN, text, strlen(text));
-    if (!sent)
-        fprintf(stderr, "containarium: the command is too long, or containariumd went away\n");
+    int status = -1;
+    if (text == NULL || strlen(text) > FRAME_PAYLOAD_MAX) {
+        fprintf(stderr, "containarium: the command is too long\n");
+        status = 2;
+    } else if (!send_frame(t, FRAME_RUN, text, strlen(text))) {
+        status = -2;
+    }
     free(text);
     json_decref(run);
-    return sent;
+    return status;
 }
 
 static void send_input(struct talk *t)
@@ -165,11 +170,10 @@ static int receive_packet(struct talk *t)
     return n < 0 && (errno == EINTR || errno == EAGAIN) ? -1 : -2;
 }
 
+// The exit status; -2 if the other end went away without one.
 static int converse(struct talk *t)
 {
-    int status = -1;
-    if (!send_run(t))
-        return 2;
+    int status = send_run(t);
     while (status == -1) {
         bool reading = t->input_wanted && !t->input_ended;
         struct pollfd polled[2] = {{.fd = t->fd, .events = POLLIN},

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <event2/buffer.h>
 #include <event2/http_struct.h>
@@ -15,6 +16,7 @@
 #include "control/tls_server.h"
 
 #define CONVERSATION "/conversation"
+#define JSON_TYPE "application/json"
 
 struct http_api {
     struct http_runs_owner owner;
@@ -117,6 +119,20 @@ static bool path_is(const char *path, const char *start)
     return strncmp(path, start, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 
+// A browser that holds a client certificate sends it for any page that asks. No page can set this type
+// without the browser asking first (Fetch standard, CORS-preflight), which nobody answers here; and what says
+// where it comes from comes from a page.
+static bool is_from_a_page(struct asked *a)
+{
+    struct evkeyvalq *headers = evhttp_request_get_input_headers(a->request);
+    const char *type = evhttp_find_header(headers, "Content-Type");
+    size_t n = strlen(JSON_TYPE);
+    if (evhttp_find_header(headers, "Origin") != NULL)
+        return true;
+    return evhttp_request_get_command(a->request) == EVHTTP_REQ_POST &&
+           (type == NULL || strncasecmp(type, JSON_TYPE, n) != 0 || strchr("; ", type[n]) == NULL);
+}
+
 static void route(struct asked *a)
 {
     static const struct {
@@ -164,6 +180,9 @@ void http_api_on_request(struct evhttp_request *request, void *arg)
     a.path = evhttp_uri_get_path(evhttp_request_get_evhttp_uri(request));
     if (a.path == NULL || a.body == NULL)
         refuse(&a, 400, ERR_INVALID, "the request has no path");
+    else if (is_from_a_page(&a))
+        refuse(&a, 415, ERR_INVALID,
+               "a POST must say Content-Type: application/json, and no page of a browser may ask");
     else
         route(&a);
 }

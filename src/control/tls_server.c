@@ -18,6 +18,7 @@
 #include "base/units.h"
 #include "control/http_api.h"
 #include "control/tls_identity.h"
+#include "control/tls_listen.h"
 #include "pki/certificate.h"
 
 #define CONNECTIONS_MAX 64
@@ -26,6 +27,7 @@
 #define REQUEST_MS 30000       // for each request to arrive, and between requests
 #define TICK_MS 250            // how often deadlines are looked at, while there are any
 #define ACCEPTS_PER_TICK 25    // 100 a second: less than a twentieth of a core of handshakes
+#define RECORDS_A_MINUTE 60    // refusals that go into the audit trail; all are logged
 #define BODY_MAX (1024 * 1024) // of a request
 #define HEADERS_MAX 8192
 #define IO_SECONDS 30 // without a byte moving
@@ -49,8 +51,10 @@ struct tls_server {
     TAILQ_HEAD(, tls_client) clients; // oldest first
     unsigned accepts;                 // left in this tick
     bool listening, paused;
+    uint64_t recorded_since; // refusals in the audit trail: how many since when
+    unsigned recorded;
     int index; // of our entry in an SSL
-    char port[8];
+    char port[TLS_PORT_SIZE];
 };
 
 // ---- entries
@@ -85,12 +89,23 @@ static void refused(const struct tls_client *client, const char *reason)
     log_event(LOG_LEVEL_WARN, "tls_refused", "from=%s reason=%s", from, log_quote(reason));
 }
 
+// A certificate is no secret: who has a revoked one of somebody else's must not fill the trail with it.
+static bool may_record(struct tls_server *s)
+{
+    uint64_t now = monotonic_ms();
+    if (now - s->recorded_since >= 60000) {
+        s->recorded_since = now;
+        s->recorded = 0;
+    }
+    return s->recorded++ < RECORDS_A_MINUTE;
+}
+
 static int on_verify(int ok, X509_STORE_CTX *context)
 {
     const SSL *ssl = X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls_server *s = ssl == NULL ? NULL : SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     X509 *certificate = X509_STORE_CTX_get_current_cert(context);
-    if (!ok && s != NULL && certificate != NULL)
+    if (!ok && s != NULL && certificate != NULL && may_record(s))
         tls_identity_refused(s->control, certificate, X509_STORE_CTX_get_error(context), SSL_get_fd(ssl));
     return ok;
 }
@@ -165,16 +180,20 @@ static enum err load(struct tls_server *s, struct fault *f)
     return ERR_NONE;
 }
 
-static void pause_listening(struct evhttp_bound_socket *socket, void *arg)
+static void on_listener(struct evhttp_bound_socket *socket, void *arg)
 {
-    evconnlistener_disable(evhttp_bound_socket_get_listener(socket));
-    (void)arg;
+    const struct tls_server *s = arg;
+    struct evconnlistener *listener = evhttp_bound_socket_get_listener(socket);
+    if (s->paused)
+        evconnlistener_disable(listener);
+    else
+        evconnlistener_enable(listener);
 }
 
-static void resume_listening(struct evhttp_bound_socket *socket, void *arg)
+static void set_paused(struct tls_server *s, bool paused)
 {
-    evconnlistener_enable(evhttp_bound_socket_get_listener(socket));
-    (void)arg;
+    s->paused = paused;
+    evhttp_foreach_bound_socket(s->http, on_listener, s);
 }
 
 static void tick_soon(struct tls_server *s)
@@ -215,10 +234,8 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
         give_way(oldest_idle(s, true));
     if (s->accepts > 0)
         s->accepts--;
-    if (s->accepts == 0 || count(s, true) >= 2 * CONNECTIONS_MAX) {
-        s->paused = true; // the rest waits in the kernel's queue until the next tick
-        evhttp_foreach_bound_socket(s->http, pause_listening, NULL);
-    }
+    if (s->accepts == 0 || count(s, true) >= 2 * CONNECTIONS_MAX)
+        set_paused(s, true); // the rest waits in the kernel's queue until the next tick
     tick_soon(s);
     struct tls_client *client = client_new(s);
     if (client == NULL)
@@ -251,10 +268,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         give_way(client);
     }
     s->accepts = ACCEPTS_PER_TICK;
-    if (s->paused && count(s, true) < 2 * CONNECTIONS_MAX) {
-        s->paused = false;
-        evhttp_foreach_bound_socket(s->http, resume_listening, NULL);
-    }
+    if (s->paused && count(s, true) < 2 * CONNECTIONS_MAX)
+        set_paused(s, false);
     if (s->paused || !TAILQ_EMPTY(&s->clients))
         tick_soon(s);
 }
@@ -301,18 +316,9 @@ enum err tls_server_identify(struct tls_server *s, struct evhttp_request *reques
 
 static enum err listen_all(struct tls_server *s, struct fault *f)
 {
-    const char *cursor = s->control->config->listen_tls;
-    char host[64];
-    uint16_t port = 0;
-    while (config_listen_next(&cursor, host, sizeof host, &port)) {
-        if (evhttp_bind_socket_with_handle(s->http, host, port) == NULL)
-            return fault_errno(f, ERR_IO, "cannot listen on %s port %u for TLS", host, (unsigned)port);
-        if (!s->listening)
-            snprintf(s->port, sizeof s->port, "%u", (unsigned)port);
-        s->listening = true;
-        log_event(LOG_LEVEL_INFO, "listening_tls", "addr=%s port=%u", host, (unsigned)port);
-    }
-    return ERR_NONE;
+    enum err e = tls_listen(s->control->base, s->http, s->control->config->listen_tls, s->port, f);
+    s->listening = e == ERR_NONE;
+    return e;
 }
 
 void tls_server_refresh(struct control *c)

@@ -41,7 +41,7 @@ def both(rig, laptop, *words, stdin=b""):
 
 
 def test_same_text_and_status_as_on_the_host(rig, laptop, admin):
-    for words in (["help"], ["help", "create"], ["list"], ["keys", "list", "chief"], ["config", "show"], ["lst"],
+    for words in (["help"], ["help", "create"], ["keys", "list", "chief"], ["config", "show"], ["lst"],
                   ["info", "nosuch"], ["list", "--bogus"], ["keys", "remove", "chief", "nosuch"]):
         there, here = both(rig, laptop, *words)
         assert there.stdout == here.stdout, words

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -16,6 +17,8 @@ from harness.rig import Rig, free_port
 from harness.terminal import Terminal
 from harness.user import make_key
 from harness.wait import until
+
+JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +48,8 @@ def curl(gw, path, body=None, certs=None, more=(), host="127.0.0.1", ca=None):
     if (certs / "client.crt").exists():
         argv += ["--cert", certs / "client.crt", "--key", certs / "client.key"]
     if body is not None:
-        argv += ["-H", "Content-Type: application/json", "--data-binary", "@-"]
-    run = subprocess.run([*map(str, argv), *more], input=json.dumps(body).encode() if body is not None else b"",
+        argv += ["--data-binary", "@-", *(more or ["-H", "Content-Type: application/json"])]
+    run = subprocess.run([*map(str, argv)], input=json.dumps(body).encode() if body is not None else b"",
                          capture_output=True, timeout=90)
     text, _, status = run.stdout.decode().rpartition("\n")
     try:
@@ -251,7 +254,7 @@ def test_a_revoked_certificate(gw):
 def test_revocation_cuts_live_connections(gw):
     certs = issue(gw, "lost-phone", "--role", "operator")
     connection = http.client.HTTPSConnection("127.0.0.1", gw.tls_port, context=context_of(gw, certs), timeout=20)
-    connection.request("POST", "/v1/whoami", b"{}")
+    connection.request("POST", "/v1/whoami", b"{}", JSON)
     assert connection.getresponse().read()
     gw.ok("cert", "revoke", "lost-phone")
     assert connection.sock.recv(1) == b"", "the connection was cut"
@@ -339,6 +342,14 @@ def test_status_and_result(gw):
     assert curl(gw, "/v1/audit", {"options": {"format": "csv"}})[2]["stdout"].startswith("seq,time")
 
 
+def test_pages_of_a_browser_may_not_ask(gw):
+    """A browser would show the certificate it holds for any page: neither a form nor a script gets an answer."""
+    for more in (["-H", "Content-Type: text/plain"], ["-H", "Content-Type: application/x-www-form-urlencoded"],
+                 ["-H", "Content-Type:"], ["-H", "Content-Type: application/json", "-H", "Origin: https://evil.example"]):
+        assert curl(gw, "/v1/version", {}, more=more)[1] == 415, more
+    assert curl(gw, "/v1/version", {}, more=["-H", "Content-Type: application/json; charset=utf-8"])[1] == 200
+
+
 def test_files_and_input_travel_in_the_request(gw, tmp_path):
     key = make_key(tmp_path / "k").with_suffix(".pub").read_text()
     for name, options, more in (("tls-file", {"ssh-key": "laptop.pub"}, {"files": {"laptop.pub": key}}),
@@ -372,7 +383,7 @@ def test_openapi_is_the_command_table(gw):
 
 
 def test_same_text_and_status_as_on_the_host(gw, cli):
-    for words in (["help"], ["help", "create"], ["list"], ["config", "show"], ["lst"], ["info", "nosuch"],
+    for words in (["help"], ["help", "create"], ["config", "show"], ["lst"], ["info", "nosuch"],
                   ["list", "--bogus"], ["cert", "list"], ["keys"]):
         there, here = cli(*words), gw.cli(*words)
         assert (there.returncode, there.stdout, there.stderr) == (here.returncode, here.stdout, here.stderr), words
@@ -414,6 +425,9 @@ def test_refusals_are_explained(gw, cli, tmp_path):
     assert run.returncode == 1 and b"listen_tls" in run.stderr
     run = cli("list", server=f"127.0.0.2:{gw.tls_port}")
     assert run.returncode == 1, "nobody listens there"
+    run = subprocess.run([gw.bin / "containarium", "list", "--certs-dir", gw.certs], env=clean_environment(),
+                         capture_output=True, timeout=30)
+    assert run.returncode == 2 and b"--server" in run.stderr
 
 
 def test_a_long_answer_waits_for_its_reader(gw, cli):
@@ -421,7 +435,7 @@ def test_a_long_answer_waits_for_its_reader(gw, cli):
     connection = http.client.HTTPSConnection("127.0.0.1", gw.tls_port, context=context_of(gw), timeout=60)
     padding = "x" * 900
     for _ in range(2000):
-        connection.request("POST", "/v1/audit", json.dumps({"options": {"user": padding, "limit": 1}}))
+        connection.request("POST", "/v1/audit", json.dumps({"options": {"user": padding, "limit": 1}}), JSON)
         connection.getresponse().read()
     connection.close()
     words = ("audit", "--limit", "0", "--format", "jsonl", "--until", "2100-01-01")
@@ -463,7 +477,7 @@ def test_who_says_nothing_keeps_nobody_out(gw):
 def test_logged_in_and_silent_is_cut_as_well(gw):
     raw = socket.create_connection(("127.0.0.1", gw.tls_port), timeout=90)
     with context_of(gw).wrap_socket(raw, server_hostname="127.0.0.1") as s:
-        s.sendall(b"POST /v1/version HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        s.sendall(b"POST /v1/version HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
         assert s.recv(1024) == b""
 
 
@@ -473,7 +487,7 @@ def test_many_connections_at_once_are_all_answered(gw):
                        for _ in range(40)]
         for connection in connections:
             stack.callback(connection.close)
-            connection.request("POST", "/v1/version", b"{}")
+            connection.request("POST", "/v1/version", b"{}", JSON)
         assert [c.getresponse().status for c in connections] == [200] * 40
 
 
@@ -553,6 +567,18 @@ def test_certificates_of_ones_own(gw, make_rig, tmp_path):
     gw.ok("cert", "revoke", "elsewhere")
     shutil.copy(gw.state_dir / "tls/crl.pem", folder / "crl.pem")
     assert curl(rig, "/v1/list", {}, certs=certs)[1] == 0
+
+
+def test_a_reload_switches_it_on_and_off(make_rig, tmp_path):
+    rig = make_rig()
+    rig.tls_port, rig.certs = free_port(), tmp_path / "certs"
+    rig.ok("cert", "generate", "--server-ip", "127.0.0.1", "--output-dir", rig.certs)
+    for listen, status in ((f"0.0.0.0:{rig.tls_port} [::]:{rig.tls_port}", 0), ("", 7)):
+        rig.sections["control"]["listen_tls"] = listen
+        rig.write_config()
+        rig.control.process.send_signal(signal.SIGHUP)
+        until(lambda: curl(rig, "/v1/version", {})[0] == status, 20, f"listens on {listen!r}")
+    assert rig.cli("version").returncode == 0
 
 
 @pytest.mark.parametrize("address", ["", "50051", "localhost:50051", "0.0.0.0:0", "0.0.0.0:50051;x", "1.2.3.4:99999"])
