@@ -283,6 +283,7 @@ static int set_up(void **state)
     assert_non_null(mkdtemp(w->folder));
     snprintf(path, sizeof path, "%s/db", w->folder);
     snprintf(w->config.host_key_dir, sizeof w->config.host_key_dir, "%s", w->folder);
+    snprintf(w->config.state_dir, sizeof w->config.state_dir, "%s", w->folder); // cert's
     snprintf(w->config.public_host, sizeof w->config.public_host, "gw.example.org");
     w->control.config = &w->config;
     w->control.base = played.base = event_base_new();
