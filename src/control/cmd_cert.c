@@ -75,7 +75,7 @@ static void say_generated(struct command_run *run)
              i->hosts[0], port == NULL ? "50051" : port);
     if (port == NULL)
         verb_out(run, "Nothing listens yet: set listen_tls = 0.0.0.0:50051 in [control] of the configuration "
-                      "and reload (systemctl reload containariumd).\n");
+                      "and have it read: systemctl kill --kill-who=main -s HUP containariumd\n");
     verb_out(run, "More people and machines: containarium cert client NAME --role ROLE.\n");
 }
 
