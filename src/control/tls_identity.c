@@ -46,15 +46,17 @@ enum err tls_identity_of(struct control *c, const struct certificate_holder *hol
     return holder->account_id == 0 ? ERR_NONE : account_identity(c, holder, out, f);
 }
 
-// A certificate that was signed for us and does not count is somebody's, and goes into the audit trail; what
-// strangers send is only logged.
+bool tls_identity_was_ours(int error)
+{
+    return error == X509_V_ERR_CERT_REVOKED || error == X509_V_ERR_CERT_HAS_EXPIRED;
+}
+
 void tls_identity_refused(struct control *c, X509 *certificate, int error, int fd)
 {
     struct certificate_holder holder;
     struct fault f;
     char from[80], credential[64];
-    bool ours = error == X509_V_ERR_CERT_REVOKED || error == X509_V_ERR_CERT_HAS_EXPIRED;
-    if (!ours || certificate_holder(certificate, &holder, &f) != ERR_NONE)
+    if (certificate_holder(certificate, &holder, &f) != ERR_NONE)
         return;
     tls_identity_address(fd, from, sizeof from);
     snprintf(credential, sizeof credential, "X509:%s", holder.serial);

@@ -13,7 +13,9 @@ void tls_identity_address(int fd, char *out, size_t size);
 MUST_CHECK enum err tls_identity_of(struct control *c, const struct certificate_holder *holder,
                                     struct identity *out, struct fault *f);
 
-// A handshake failed because of this certificate; `error` is X509_V_ERR_...
+// A handshake failed because of a certificate; `error` is X509_V_ERR_... One that was signed for us is
+// somebody's, and goes into the audit trail; what strangers send is only logged.
+bool tls_identity_was_ours(int error);
 void tls_identity_refused(struct control *c, X509 *certificate, int error, int fd);
 
 #endif

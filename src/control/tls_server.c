@@ -105,8 +105,9 @@ static int on_verify(int ok, X509_STORE_CTX *context)
     const SSL *ssl = X509_STORE_CTX_get_ex_data(context, SSL_get_ex_data_X509_STORE_CTX_idx());
     struct tls_server *s = ssl == NULL ? NULL : SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
     X509 *certificate = X509_STORE_CTX_get_current_cert(context);
-    if (!ok && s != NULL && certificate != NULL && may_record(s))
-        tls_identity_refused(s->control, certificate, X509_STORE_CTX_get_error(context), SSL_get_fd(ssl));
+    int error = X509_STORE_CTX_get_error(context);
+    if (!ok && s != NULL && certificate != NULL && tls_identity_was_ours(error) && may_record(s))
+        tls_identity_refused(s->control, certificate, error, SSL_get_fd(ssl));
     return ok;
 }
 
