@@ -9,7 +9,7 @@ static json_t *option_schema(const struct command_option *o)
 {
     if (o->value == NULL)
         return json_pack("{s:s, s:s}", "type", "boolean", "description", o->help);
-    json_t *one = json_pack("{s:s, s:s}", "type", "string", "description", o->help);
+    json_t *one = json_pack("{s:[s, s], s:s}", "type", "string", "integer", "description", o->help);
     if (one != NULL)
         json_object_set_new(one, "x-value", json_string(o->value));
     if (!o->repeat)
@@ -49,6 +49,7 @@ static json_t *responses(void)
         {"403", "not allowed (4)"},
         {"404", "no such user, key, ... (3)"},
         {"409", "conflict (5)"},
+        {"415", "the request is not application/json, or comes from a page of a browser"},
         {"500", "failed (1)"},
         {"503", "too much at once; try again"},
     };
