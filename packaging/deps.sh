@@ -23,7 +23,7 @@ have apt-get || die "this machine has no apt" \
     "the quick start knows Debian and its kin; elsewhere see the list of packages in packaging/deps.sh"
 
 build=(gcc cmake make pkg-config libc6-dev dpkg-dev libevent-dev libssl-dev zlib1g-dev libsqlite3-dev
-    "libcurl4-openssl-dev|libcurl4-gnutls-dev" libjansson-dev libinih-dev libseccomp-dev)
+    "libcurl4-openssl-dev|libcurl4-gnutls-dev" libjansson-dev libinih-dev libseccomp-dev libedit-dev)
 run=(openssh-client openssl ca-certificates curl util-linux procps iproute2)
 boxes=(dnsmasq-base nftables btrfs-progs lxcfs mmdebstrap uidmap zstd tar)
 tests=(libcmocka-dev openssh-server openssh-sftp-server git rsync socat sqlite3 jq tmux netcat-openbsd iptables

@@ -47,6 +47,11 @@ struct config {
     uint64_t job_threads;           // 1..64
     char public_host[CONFIG_TEXT];  // what users type after the @; for printed commands. Empty: ask --jump-ip
     uint64_t public_port;           // ditto
+    char listen_tls[CONFIG_TEXT];   // like listen; empty: no HTTPS
+    char tls_certificate[CONFIG_TEXT]; // empty: made by `cert generate`, in state_dir; so the next three
+    char tls_key[CONFIG_TEXT];
+    char tls_client_ca[CONFIG_TEXT];
+    char tls_crl[CONFIG_TEXT];
 
     // [incus]
     char incus_url[CONFIG_TEXT];         // https://127.0.0.1:8443

@@ -80,6 +80,17 @@ static const struct config_option options[] = {
      "Host name or address users type after the @, for printed commands; empty: export asks for --jump-ip."},
     {"control", "public_port", CONFIG_UINT, AT(public_port), "22", 1, 65535, NULL, true,
      "Port users connect to, for printed commands."},
+    {"control", "listen_tls", CONFIG_LISTEN, AT(listen_tls), "", 0, 0, NULL, true,
+     "Addresses and ports of the HTTPS interface, like 0.0.0.0:50051; empty: there is none."},
+    {"control", "tls_certificate", CONFIG_PATH, AT(tls_certificate), "", 0, 0, NULL, true,
+     "Certificate (PEM, with its chain) the HTTPS interface shows; empty: the one of `containarium cert generate`."},
+    {"control", "tls_key", CONFIG_PATH, AT(tls_key), "", 0, 0, NULL, true, "Its private key (PEM)."},
+    {"control", "tls_client_ca", CONFIG_PATH, AT(tls_client_ca), "", 0, 0, NULL, true,
+     "Authority (PEM) that signs client certificates; it must sign nothing else, as its word gives roles; "
+     "empty: the one of `containarium cert generate`."},
+    {"control", "tls_crl", CONFIG_PATH, AT(tls_crl), "", 0, 0, NULL, true,
+     "Its list of revoked certificates (PEM), read again when it changes; empty: that of `containarium cert revoke`, "
+     "none if tls_client_ca is set."},
 
     {"incus", "url", CONFIG_URL, AT(incus_url), "https://127.0.0.1:8443", 0, 0, NULL, false,
      "Incus' REST API."},

@@ -254,6 +254,8 @@ static enum err text_check(const struct config_option *o, const char *text, stru
     uint32_t address = 0;
     bool ok = true;
     const char *accepted = "";
+    if (text[0] == '\0' && o->fallback[0] == '\0')
+        return ERR_NONE; // what is not there by default may be taken away again
     switch (o->type) {
     case CONFIG_STRING:
         ok = string_valid(o, text);

@@ -3,9 +3,7 @@
 #include "control/admin_socket.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <jansson.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,15 +12,20 @@
 
 #include "base/log.h"
 #include "control/command.h"
+#include "control/peer.h"
+#include "control/terminal.h"
 #include "wire/frame.h"
 #include "wire/link.h"
 
 #define CONVERSATIONS_MAX 256
 #define FIRST_FRAME_SECONDS 30 // to say RUN
 #define LAST_FRAME_SECONDS 30  // to read what is still queued at the end, and to close
+#define CANCELLED 130          // exit status, as after Ctrl-C in a shell
 #define QUEUE_SOFT (1u << 20)  // bytes unread from which a run is asked to wait
 
-enum stage { TALK_NEW, TALK_RUNNING, TALK_ENDING, TALK_GONE };
+// A conversation with more than one command goes from RUNNING to NEXT, where its last run is freed, and waits
+// there for as long as its person likes.
+enum stage { TALK_NEW, TALK_RUNNING, TALK_NEXT, TALK_ENDING, TALK_GONE };
 
 struct conversation {
     struct conversation *next, **prev;
@@ -32,8 +35,10 @@ struct conversation {
     struct link *link; // NULL once the client is gone
     struct command_run *run;
     struct event *timer; // first and last frame; and, at once, the end
-    struct event *lost;  // the client was lost while it was written to
-    char refusal[400];   // why this client may not use the socket; "" if it may
+    struct event *next_run;
+    struct event *lost; // the client was lost while it was written to
+    bool more;          // after this command another may come
+    char refusal[400];  // why this client may not use the socket; "" if it may
 };
 
 struct admin_server {
@@ -53,8 +58,11 @@ static void conversation_free(struct conversation *t)
         t->control->admin->count--;
     command_free(t->run);
     link_free(t->link);
-    event_free(t->timer);
-    event_free(t->lost);
+    struct event *events[] = {t->timer, t->lost, t->next_run};
+    for (size_t i = 0; i < 3; i++) {
+        if (events[i] != NULL)
+            event_free(events[i]);
+    }
     free(t);
 }
 
@@ -64,6 +72,9 @@ static void set_stage(struct conversation *t, enum stage stage)
     struct timeval wait = {.tv_sec = stage == TALK_NEW ? FIRST_FRAME_SECONDS : LAST_FRAME_SECONDS};
     t->stage = stage;
     switch (stage) {
+    case TALK_NEXT:
+        event_active(t->next_run, EV_TIMEOUT, 0);
+        return;
     case TALK_NEW:
     case TALK_ENDING:
         event_add(t->timer, &wait);
@@ -83,6 +94,20 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     conversation_free(arg);
+}
+
+static void free_last_run(struct conversation *t)
+{
+    event_del(t->next_run);
+    command_free(t->run);
+    t->run = NULL;
+}
+
+static void on_next_run(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    free_last_run(arg);
 }
 
 static void drop_client(struct conversation *t)
@@ -188,7 +213,12 @@ static void sink_exit(void *arg, int status)
     send_frame(t, FRAME_EXIT, text, (size_t)n);
     // The client closes first: closing with something of its unread would cost it our last words (unix(7),
     // ECONNRESET).
-    set_stage(t, t->link == NULL ? TALK_GONE : TALK_ENDING);
+    set_stage(t, t->link == NULL ? TALK_GONE : t->more ? TALK_NEXT : TALK_ENDING);
+}
+
+static void sink_sync(void *arg)
+{
+    send_frame(arg, FRAME_SYNC, "", 0);
 }
 
 static const struct command_sink sink = {
@@ -200,6 +230,7 @@ static const struct command_sink sink = {
     .pass = sink_pass,
     .congested = sink_congested,
     .exit = sink_exit,
+    .sync = sink_sync,
 };
 
 // ---- frames in
@@ -227,7 +258,10 @@ static bool start_run(struct conversation *t, const json_t *object)
                                       .argc = argc,
                                       .tty_in = json_flag(object, "tty_in"),
                                       .tty_out = json_flag(object, "tty_out"),
-                                      .tty_err = json_flag(object, "tty_err")};
+                                      .tty_err = json_flag(object, "tty_err"),
+                                      .cli = json_flag(object, "cli"),
+                                      .console = json_flag(object, "console")};
+    t->more = json_flag(object, "more");
     set_stage(t, TALK_RUNNING);
     t->run = command_start(t->control, &t->who, &request, &sink, t);
     return t->run != NULL;
@@ -265,24 +299,57 @@ static void on_file_frame(struct conversation *t, const char *data, size_t lengt
     }
 }
 
+static void on_saved_frame(struct conversation *t, const char *data, size_t length)
+{
+    char why[256];
+    snprintf(why, sizeof why, "%.*s", length < sizeof why ? (int)length : (int)sizeof why - 1, data);
+    command_saved(t->run, why[0] == '\0' ? NULL : why);
+}
+
+static void on_cancel_frame(struct conversation *t);
+
+static void on_terminal_frame(struct conversation *t)
+{
+    static const char frame[] = {FRAME_TERMINAL};
+    int fds[2] = {-1, -1};
+    bool sent = terminal_open(fds) && link_send(t->link, frame, sizeof frame, fds, 2) == ERR_NONE;
+    if (!sent)
+        log_event(LOG_LEVEL_WARN, "no_terminal", "who=%s errno=%d", log_quote(t->who.actor), errno);
+    for (size_t i = 0; i < 2; i++) {
+        if (fds[i] >= 0)
+            close(fds[i]);
+    }
+    if (!sent)
+        drop_client(t);
+}
+
 static void on_packet(void *arg, const char *data, size_t length, const int *fds, size_t fd_count)
 {
     struct conversation *t = arg;
     bool descriptor = fd_count == 1 && t->stage == TALK_RUNNING && length > 0 && data[0] == FRAME_FILE;
     for (size_t i = 0; i < fd_count && !descriptor; i++)
         close(fds[i]);
+    if (length == 0 || length > FRAME_PAYLOAD_MAX * 2)
+        return;
+    if (t->stage == TALK_NEXT)
+        free_last_run(t);
     if (descriptor)
         command_descriptor(t->run, fds[0]);
-    else if (length == 0 || length > FRAME_PAYLOAD_MAX * 2)
-        return;
-    else if (t->stage == TALK_NEW && data[0] == FRAME_RUN)
+    else if ((t->stage == TALK_NEW || t->stage == TALK_NEXT) && data[0] == FRAME_RUN)
         on_run_frame(t, data + 1, length - 1);
+    else if (t->stage == TALK_NEW && data[0] == FRAME_TERMINAL)
+        on_terminal_frame(t);
+    else if (t->stage == TALK_RUNNING && data[0] == FRAME_CANCEL)
+        on_cancel_frame(t);
     else if (t->stage == TALK_RUNNING && data[0] == FRAME_INPUT)
         command_input(t->run, data + 1, length - 1);
     else if (t->stage == TALK_RUNNING && data[0] == FRAME_FILE)
         on_file_frame(t, data + 1, length - 1);
-    else if (t->stage == TALK_NEW || t->stage == TALK_RUNNING)
-        drop_client(t); // not our protocol
+    else if (t->stage == TALK_RUNNING && data[0] == FRAME_SAVED)
+        on_saved_frame(t, data + 1, length - 1);
+    else if (t->stage == TALK_NEW ||
+             t->stage == TALK_RUNNING) // in NEXT: for the command before, which was over
+        drop_client(t);                // not our protocol
 }
 
 static void on_end(void *arg, const char *reason)
@@ -300,37 +367,60 @@ static void on_drained(void *arg)
 
 // ---- beginnings
 
-static struct conversation *conversation_new(struct control *c, int fd, const struct identity *who)
+// Without a client yet. NULL: too many, or no memory.
+static struct conversation *conversation_alloc(struct control *c, const struct identity *who)
 {
     struct admin_server *a = c->admin;
-    struct conversation *t = NULL;
-    if (a == NULL || a->count >= CONVERSATIONS_MAX || (t = calloc(1, sizeof *t)) == NULL) {
-        close(fd);
+    if (a == NULL || a->count >= CONVERSATIONS_MAX)
         return NULL;
-    }
+    struct conversation *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return NULL;
     t->control = c;
     t->who = *who;
-    t->timer = event_new(c->base, -1, 0, on_timer, t);
-    t->lost = event_new(c->base, -1, 0, on_lost, t);
-    if (t->timer != NULL && t->lost != NULL)
-        t->link = link_new(c->base, fd, on_packet, on_end, t);
-    else
-        close(fd);
-    if (t->link == NULL) {
-        if (t->timer != NULL)
-            event_free(t->timer);
-        if (t->lost != NULL)
-            event_free(t->lost);
-        free(t);
-        return NULL;
-    }
-    link_on_drained(t->link, on_drained);
     t->next = a->head;
     if (t->next != NULL)
         t->next->prev = &t->next;
     t->prev = &a->head;
     a->head = t;
     a->count++;
+    t->timer = event_new(c->base, -1, 0, on_timer, t);
+    t->lost = event_new(c->base, -1, 0, on_lost, t);
+    t->next_run = event_new(c->base, -1, 0, on_next_run, t);
+    if (t->timer != NULL && t->lost != NULL && t->next_run != NULL)
+        return t;
+    conversation_free(t);
+    return NULL;
+}
+
+// The client does not want to wait for its command any more. One that waits for the client ends; one that is
+// being carried out goes on to its end, in a conversation of its own that has no client.
+static void on_cancel_frame(struct conversation *t)
+{
+    command_detach(t->run);
+    struct conversation *rest = t->stage == TALK_RUNNING ? conversation_alloc(t->control, &t->who) : NULL;
+    if (rest == NULL)
+        return;
+    rest->run = t->run;
+    rest->stage = TALK_RUNNING;
+    command_move(rest->run, rest);
+    t->run = NULL;
+    sink_exit(t, CANCELLED);
+}
+
+static struct conversation *conversation_new(struct control *c, int fd, const struct identity *who)
+{
+    struct conversation *t = conversation_alloc(c, who);
+    if (t == NULL) {
+        close(fd);
+        return NULL;
+    }
+    t->link = link_new(c->base, fd, on_packet, on_end, t);
+    if (t->link == NULL) {
+        conversation_free(t);
+        return NULL;
+    }
+    link_on_drained(t->link, on_drained);
     set_stage(t, TALK_NEW);
     return t;
 }
@@ -343,48 +433,6 @@ void admin_serve(struct control *c, int fd, const struct identity *who)
 
 // ---- control.sock
 
-// The groups the process had when it connected, as the kernel knows them; nothing is looked up that the peer
-// could have changed since.
-static bool in_group(int fd, gid_t primary, gid_t wanted)
-{
-    gid_t groups[1024];
-    socklen_t length = sizeof groups;
-    if (primary == wanted)
-        return true;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) != 0)
-        return false;
-    for (size_t i = 0; i < length / sizeof *groups; i++) {
-        if (groups[i] == wanted)
-            return true;
-    }
-    return false;
-}
-
-static void identify(const struct control *c, int fd, struct identity *who, char *refusal, size_t size)
-{
-    struct ucred cred = {.uid = (uid_t)-1, .gid = (gid_t)-1};
-    socklen_t length = sizeof cred;
-    struct passwd *pw = NULL;
-    *who = (struct identity){.role = ROLE_USER, .address = "local", .local = true};
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &length) == 0)
-        pw = getpwuid(cred.uid);
-    if (pw != NULL)
-        snprintf(who->actor, sizeof who->actor, "%.50s@host", pw->pw_name);
-    else
-        snprintf(who->actor, sizeof who->actor, "uid%u@host", (unsigned)cred.uid);
-    const struct group *group = getgrnam(c->config->admin_group);
-    if (cred.uid == 0 || (group != NULL && in_group(fd, cred.gid, group->gr_gid))) {
-        who->role = ROLE_ADMIN;
-        return;
-    }
-    snprintf(refusal, size,
-             "%.50s may not administer this host: use sudo, or have root add you to the group %.60s (sudo "
-             "usermod -aG "
-             "%.60s %.50s) and log in again. Your own account is at: ssh ctl@GATEWAY",
-             pw != NULL ? pw->pw_name : "you", c->config->admin_group, c->config->admin_group,
-             pw != NULL ? pw->pw_name : "USER");
-}
-
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
     struct admin_server *a = arg;
@@ -394,7 +442,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
     int peer = accept4((int)fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (peer < 0)
         return; // gone again, or no descriptors left: the next readiness tries again
-    identify(a->control, peer, &who, refusal, sizeof refusal);
+    peer_identify(a->control, peer, &who, refusal, sizeof refusal);
     struct conversation *t = conversation_new(a->control, peer, &who);
     if (t == NULL)
         log_event(LOG_LEVEL_WARN, "control_full", "who=%s", log_quote(who.actor));

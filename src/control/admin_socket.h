@@ -7,11 +7,13 @@
 
 // On whose behalf a command runs.
 struct identity {
-    char actor[64];     // for the audit trail: "root@host", "alice"
-    enum role role;     // root and members of admin_group: ROLE_ADMIN
-    int64_t account_id; // 0 for root@host
-    char address[64];   // where from: "local" or "203.0.113.7:50122"
-    bool local;         // on the host: FRAME_READ and FRAME_SAVE are possible
+    char actor[64];      // for the audit trail: "root@host", "alice"
+    enum role role;      // root and members of admin_group: ROLE_ADMIN
+    bool capped;         // `role` holds even if the account's own is higher: a certificate's
+    int64_t account_id;  // 0 for root@host and for certificates that act for no account
+    char address[64];    // where from: "local" or "203.0.113.7:50122"
+    char credential[64]; // what proved it, if it is no SSH key: "X509:serial"
+    bool local;          // on the host
 };
 
 struct admin_server;

@@ -25,6 +25,11 @@ void cmd_keys_remove(struct command_run *run);
 void cmd_keys_replace(struct command_run *run);
 void cmd_export(struct command_run *run);
 void cmd_sessions_list(struct command_run *run);
+void cmd_cert_generate(struct command_run *run);
+void cmd_cert_server(struct command_run *run);
+void cmd_cert_client(struct command_run *run);
+void cmd_cert_revoke(struct command_run *run);
+void cmd_cert_list(struct command_run *run);
 void cmd_audit(struct command_run *run);
 void cmd_audit_verify(struct command_run *run);
 void cmd_audit_export(struct command_run *run);
@@ -44,6 +49,7 @@ void cmd_doctor(struct command_run *run);
 void cmd_config_show(struct command_run *run);
 void cmd_whoami(struct command_run *run);
 void cmd_version(struct command_run *run);
+void cmd_complete(struct command_run *run);
 void cmd_help(struct command_run *run);
 
 #endif

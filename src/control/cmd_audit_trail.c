@@ -181,9 +181,9 @@ void cmd_audit_export(struct command_run *run)
     if (x == NULL)
         return;
     x->file = verb_option(run, "output");
-    if (x->file != NULL && !run->who.local) {
+    if (x->file != NULL && !run->cli) {
         verb_failf(run, ERR_INVALID,
-                   "--output writes on the host only; from elsewhere: ... audit export > FILE");
+                   "files cannot be written on your machine from here; leave --output out and say > FILE");
         return;
     }
     if (audit_export_begin(run->control->store, &x->at, &f) != ERR_NONE ||

@@ -215,7 +215,7 @@ static enum err parse_wishes(struct command_run *run, struct export *x, struct f
             return fault_set(f, ERR_INVALID, "--port: \"%.40s\" is not a port from 1 to 65535", port);
         x->port = (unsigned)n;
     }
-    if (!run->who.local && (verb_option(run, "output") != NULL || verb_option(run, "known-hosts") != NULL))
+    if (!run->cli && (verb_option(run, "output") != NULL || verb_option(run, "known-hosts") != NULL))
         return fault_set(
             f, ERR_INVALID,
             "files cannot be written on your machine from here; leave the option out and say > FILE");

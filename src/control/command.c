@@ -181,6 +181,7 @@ static bool take_words(struct command_run *run, char *const *argv, size_t argc)
         } else if (!only_words && strncmp(word, "--", 2) == 0) {
             if (!take_option(run, argv, argc, &i))
                 return false;
+            run->json = run->json || verb_flag(run, "json"); // what is wrong with the rest is told in it
         } else if (!only_words && strcmp(word, "-h") == 0) {
             run->values[run->value_count++] =
                 (struct run_value){.option = find_option(run->command, "help", 4)};
@@ -275,7 +276,8 @@ static bool identify(struct command_run *run)
         verb_failf(run, ERR_DENIED, "this account does not exist any more");
     else if (e != ERR_NONE)
         verb_fail(run, &f);
-    run->who.role = own->role;
+    if (e == ERR_NONE && (!run->who.capped || own->role < run->who.role))
+        run->who.role = own->role;
     return e == ERR_NONE;
 }
 
@@ -364,6 +366,10 @@ static void execute(struct command_run *run)
     static char *help_argv[] = {help_word}, *version_argv[] = {version_word};
     if (!check_request(run) || !identify(run))
         return;
+    if (argc == 0 && run->console) {
+        command_greet(run);
+        return;
+    }
     for (; argc > 0 && strcmp(argv[0], "--json") == 0; argv++, argc--)
         run->json = true;
     if (argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
@@ -383,7 +389,6 @@ static void execute(struct command_run *run)
     }
     if (!take_words(run, argv + named, argc - named))
         return;
-    run->json = run->json || verb_flag(run, "json");
     if (verb_flag(run, "help")) {
         help_of(run, argv, named);
         return;
@@ -406,6 +411,8 @@ struct command_run *command_start(struct control *c, const struct identity *who,
     run->tty_in = request->tty_in;
     run->tty_out = request->tty_out;
     run->tty_err = request->tty_err;
+    run->cli = request->cli || who->local;
+    run->console = request->console;
     run->wait = RUN_BUSY;
     run->argv = calloc(request->argc + 1, sizeof *run->argv);
     for (size_t i = 0; run->argv != NULL && i < request->argc && i < RUN_WORDS_MAX; i++) {

@@ -66,12 +66,16 @@ struct command_sink {
     void (*pass)(void *arg, const char *path, bool write); // command_descriptor is awaited
     bool (*congested)(void *arg);        // true: wait for command_resume before writing more
     void (*exit)(void *arg, int status); // the end, once
+    void (*sync)(void *arg);             // command_saved is awaited: are all files so far written?
 };
 
 struct command_request {
     const char *const *argv; // copied
     size_t argc;
     bool tty_in, tty_out, tty_err;
+    bool cli;     // the caller is the containarium program: it reads and writes files on its side, and its
+                  // terminal echoes by itself
+    bool console; // typed at the prompt of `ssh ctl@gateway`; without words it greets
 };
 
 // Starts one. The sink may be called before this returns, its exit included. NULL: out of memory.
@@ -82,11 +86,16 @@ void command_input(struct command_run *run, const char *data, size_t length); //
 void command_file(struct command_run *run, const char *data, size_t length);  // ditto
 void command_descriptor(struct command_run *run, int fd);                     // takes it
 void command_file_failed(struct command_run *run, const char *why);
+void command_saved(struct command_run *run, const char *why); // NULL: they are
+bool command_waits_input(const struct command_run *run);
 void command_resume(struct command_run *run);
 
 // The client is gone: it is told nothing more, and a run that waits for it ends. What was begun goes on to
 // its end, and exit is still called then.
 void command_detach(struct command_run *run);
+
+// From now on the sink is called with this argument.
+void command_move(struct command_run *run, void *sink_arg);
 
 // Not from inside the sink. What it waits for is forgotten; operations begun go on without it.
 void command_free(struct command_run *run);

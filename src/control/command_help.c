@@ -41,11 +41,24 @@ static void overview(struct command_run *run)
         run,
         "\nEvery verb takes --json and --help. Exit status: 0 done, 1 failed, 2 usage, 3 not found,\n"
         "4 not allowed, 5 conflict. Sizes are written 500MB 8GB (powers of ten) or 4096MiB 8GiB (of two).\n");
-    if (run->who.local)
+    if (run->cli)
         verb_out(
             run,
             "The same verbs work over SSH (ssh ctl@GATEWAY VERB) and from elsewhere (containarium --server "
             "HOST[:PORT] VERB).\n");
+}
+
+void command_greet(struct command_run *run)
+{
+    const char *host = run->control->config->public_host;
+    verb_out(run, "containarium%s%s: you are %s, role %s.\n", host[0] == '\0' ? "" : " at ", host,
+             run->who.actor, role_name(run->who.role));
+    if (run->who.role == ROLE_USER)
+        verb_out(run, "info shows your box, keys list your keys. ");
+    else
+        verb_out(run, "list shows everybody. ");
+    verb_out(run, "help explains all verbs, Tab completes, exit or Ctrl-D leaves.\n\n");
+    verb_done(run);
 }
 
 static void list_options(struct command_run *run, const struct command *c)

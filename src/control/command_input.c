@@ -55,7 +55,7 @@ void verb_read(struct command_run *run, const char *source, verb_next_fn next)
         if (run->tty_in)
             verb_note(run, "Paste the text, then press Ctrl-D on a line of its own.");
         want_input(run, next);
-    } else if (!run->who.local) {
+    } else if (!run->cli) {
         verb_failf(
             run, ERR_INVALID,
             "files of your machine cannot be read from here: write - for \"%.100s\" and feed it: %s %s "
@@ -99,6 +99,26 @@ void command_descriptor(struct command_run *run, int fd)
         verb_failf(run, ERR_INVALID, "that is not a regular file");
     else
         verb_go_on(run);
+}
+
+void verb_saved(struct command_run *run, verb_next_fn next)
+{
+    if (run->detached) {
+        verb_failf(run, ERR_FAILED, "the caller is gone");
+        return;
+    }
+    verb_wait_for(run, RUN_WAITS_SAVED, next);
+    run->sink->sync(run->sink_arg);
+}
+
+void command_saved(struct command_run *run, const char *why)
+{
+    if (run->wait != RUN_WAITS_SAVED)
+        return;
+    if (why == NULL)
+        verb_go_on(run);
+    else
+        verb_failf(run, ERR_FAILED, "%s", why);
 }
 
 static void on_answer(struct command_run *run)
@@ -167,12 +187,17 @@ void command_input(struct command_run *run, const char *data, size_t length)
     }
     if (run->wait != RUN_WAITS_INPUT)
         return;
-    if (run->tty_in && !run->who.local) {
+    if (run->tty_in && !run->cli) {
         terminal_input(run, data, length);
         return;
     }
     if (add_input(run, data, length) && run->next == on_answer && strchr(run->input, '\n') != NULL)
         verb_go_on(run);
+}
+
+bool command_waits_input(const struct command_run *run)
+{
+    return run->wait == RUN_WAITS_INPUT;
 }
 
 void command_file(struct command_run *run, const char *data, size_t length)

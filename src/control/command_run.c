@@ -43,7 +43,7 @@ bool verb_flag(const struct command_run *run, const char *name)
 
 const char *verb_program(const struct command_run *run)
 {
-    return run->who.local ? "containarium" : "ssh ctl@GATEWAY";
+    return run->cli || run->console ? "containarium" : "ssh ctl@GATEWAY";
 }
 
 void *verb_state(struct command_run *run, size_t size, void (*state_free)(void *state))
@@ -298,6 +298,8 @@ bool verb_audit(struct command_run *run, struct audit_record *record)
     struct fault f = {.code = ERR_NONE};
     record->actor = run->who.actor;
     record->address = run->who.address;
+    if (record->fingerprint == NULL)
+        record->fingerprint = run->who.credential;
     if (record->user == NULL) // a refusal concerns who was refused: whoever was asked about is not told
         record->user = record->event == AUDIT_REFUSED ? run->own.name : run->user;
     if (record->event == AUDIT_COMMAND || record->event == AUDIT_REFUSED) {
@@ -324,6 +326,7 @@ void command_detach(struct command_run *run)
     switch (run->wait) {
     case RUN_WAITS_INPUT:
     case RUN_WAITS_FILE:
+    case RUN_WAITS_SAVED:
     case RUN_WAITS_ROOM:
     case RUN_WAITS_COMMIT:
         finish(run, 1);
@@ -333,6 +336,11 @@ void command_detach(struct command_run *run)
     case RUN_FINISHED:
         return;
     }
+}
+
+void command_move(struct command_run *run, void *sink_arg)
+{
+    run->sink_arg = sink_arg;
 }
 
 void command_free(struct command_run *run)

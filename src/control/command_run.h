@@ -19,6 +19,7 @@ enum run_wait {
     RUN_BUSY,
     RUN_WAITS_INPUT,
     RUN_WAITS_FILE,
+    RUN_WAITS_SAVED,
     RUN_WAITS_ROOM,
     RUN_WAITS_INSIDE,
     RUN_WAITS_COMMIT, // anybody's, see verb_follow
@@ -38,6 +39,7 @@ struct command_run {
     void *sink_arg;
     bool detached;
     bool tty_in, tty_out, tty_err;
+    bool cli, console; // see command_request
     bool json;
 
     char **argv; // as typed
@@ -126,6 +128,8 @@ void verb_read(struct command_run *run, const char *source, verb_next_fn next);
 // Opens a file on the caller's side for run->file: a regular one, made anew if it is to be written. Nothing
 // of it goes through this process's memory. For callers on this host; others are told so.
 void verb_pass(struct command_run *run, const char *path, bool write, verb_next_fn next);
+// Goes on once the caller has written every file of verb_save; fails the run if it could not.
+void verb_saved(struct command_run *run, verb_next_fn next);
 // Asks on the terminal; anything but "y" or "yes" ends the run. Without a terminal: a usage error naming
 // --force.
 void verb_confirm(struct command_run *run, const char *question, verb_next_fn next);
@@ -143,6 +147,8 @@ void verb_go_on(struct command_run *run);
 bool verb_audit(struct command_run *run, struct audit_record *record);
 
 // Text of every help page. `words` may name a verb or a noun.
+// What somebody sees who comes to the interactive console.
+void command_greet(struct command_run *run);
 void command_help(struct command_run *run, const char *const *words, size_t count);
 json_t *command_help_json(void);
 

@@ -121,6 +121,33 @@ static const struct command_option limits_options[] = {
     END,
 };
 
+static const struct command_option cert_generate_options[] = {
+    {"server-ip", "ADDRESS", true, "an IP address clients reach the server by"},
+    {"server-name", "NAME", true, "ditto, a host name"},
+    {"output-dir", "DIR", false, "folder on your side for the six files; made if it is not there"},
+    {"days", "N", false, "how long the server's and the client's certificate are valid; 365 unless said"},
+    {"ca-days", "N", false, "how long the authority is valid; 3650 unless said"},
+    {"role", "operator|admin", false, "of the client certificate; admin unless said"},
+    {"force", NULL, false,
+     "replace an authority that exists, and files; certificates issued before stop working"},
+    END,
+};
+
+static const struct command_option cert_server_options[] = {
+    {"server-ip", "ADDRESS", true, "an IP address clients reach the server by"},
+    {"server-name", "NAME", true, "ditto, a host name"},
+    {"days", "N", false, "how long it is valid; 365 unless said"},
+    END,
+};
+
+static const struct command_option cert_client_options[] = {
+    {"role", "user|operator|admin", false, "what its holder may do; user unless said"},
+    {"output-dir", "DIR", false, "folder on your side for ca.crt, client.crt and client.key"},
+    {"days", "N", false, "how long it is valid; 365 unless said"},
+    {"force", NULL, false, "overwrite files"},
+    END,
+};
+
 static const struct command table[] = {
     {"create", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NEW, true, "USER --ssh-key FILE", 1, 1, create_options,
      "Make a user and their box",
@@ -260,12 +287,38 @@ static const struct command table[] = {
      "gateway answers. Exit status 1 when a check fails, not for a warning. --json: well, and checks with "
      "check, level (ok, warn, fail), text and mend.",
      "doctor\ndoctor --json", cmd_doctor},
+    {"cert generate", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "--server-ip ADDRESS --output-dir DIR", 0,
+     0, cert_generate_options, "Make the certificates of the HTTPS interface",
+     "A certificate authority, a certificate for the server and one for you, each with its key. The daemon "
+     "keeps what it needs; ca.key among the files is for your safe.",
+     "cert generate --server-ip 203.0.113.5 --output-dir /etc/containarium/certs\n"
+     "cert generate --server-ip 203.0.113.5 --server-name gw.example --output-dir certs --days 90",
+     cmd_cert_generate},
+    {"cert server", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "--server-ip ADDRESS", 0, 0,
+     cert_server_options, "Give the server a new certificate, for other addresses or a longer life", NULL,
+     "cert server --server-ip 203.0.113.5 --server-name gw.example", cmd_cert_server},
+    {"cert client", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "NAME", 1, 1, cert_client_options,
+     "Issue one more client certificate",
+     "A name that is an account's acts for that account, never with more than its role. Any other name is a "
+     "machine's and needs --role. Without --output-dir certificate, key and authority go to standard output.",
+     "cert client deploy --role operator --output-dir deploy-certs\ncert client alice > alice.pem",
+     cmd_cert_client},
+    {"cert revoke", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "NAME|SERIAL", 1, 1, NULL,
+     "Revoke a client certificate, or all of one name",
+     "In force when the command returns; connections made with it are cut.", "cert revoke deploy",
+     cmd_cert_revoke},
+    {"cert list", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, false, "", 0, 0, NULL, "List client certificates",
+     NULL, "cert list", cmd_cert_list},
     {"config show", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
      "Print the configuration in force", NULL, "config show", cmd_config_show},
     {"whoami", ROLE_USER, ROLE_USER, ACCOUNT_NONE, false, "", 0, 0, NULL, "Say who you are here", NULL,
      "whoami", cmd_whoami},
     {"version", ROLE_USER, ROLE_USER, ACCOUNT_NONE, false, "", 0, 0, NULL, "Print the version", NULL,
      "version", cmd_version},
+    {"complete", ROLE_USER, ROLE_USER, ACCOUNT_NONE, false, "-- WORD...", 0, 63, NULL,
+     "Print how a command line could go on, one word a line",
+     "For the Tab key of shells: the last word is the one that is being typed, and may be empty.",
+     "complete -- keys a", cmd_complete},
     {"help", ROLE_USER, ROLE_USER, ACCOUNT_NONE, false, "[VERB]", 0, 2, NULL,
      "Explain the verbs, or one of them", NULL, "help create\nhelp keys", cmd_help},
     {NULL, ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, false, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},

@@ -21,6 +21,7 @@ struct control {
     struct writer *writer;          // group commit, see control/writer.h
     struct gateway_server *gateway; // links to connection processes, see control/gateway_link.h
     struct admin_server *admin;     // control.sock, see control/admin_socket.h
+    struct tls_server *tls;         // HTTPS, see control/tls_server.h; NULL without it
     struct box_flows *flows;        // see control/box_flow.h
     struct bans *bans;              // see control/bans.h
     struct usages *usages;          // what each user is using, see control/usage.h

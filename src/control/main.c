@@ -19,22 +19,28 @@
 #include "control/command.h"
 #include "control/control.h"
 #include "control/gateway_link.h"
+#include "control/http_api.h"
+#include "control/idle.h"
 #include "control/metrics.h"
 #include "control/retention.h"
+#include "control/tls_server.h"
 #include "control/usage.h"
-#include "control/idle.h"
 #include "control/writer.h"
 
 struct options {
     const char *config;
-    bool check, dump, new_audit_key;
+    const char *listen_tls; // instead of the configuration's
+    bool check, dump, new_audit_key, openapi;
     void (*print)(FILE *out); // what is asked for needs no configuration
 };
 
 static const char usage[] =
-    "usage: containariumd [--config FILE] [--check | --dump | --dump-mdoc | --dump-verbs |\n"
-    "                     --dump-verbs-mdoc | --new-audit-key | --version | --help]\n"
+    "usage: containariumd [--config FILE] [--listen-tls ADDRESS:PORT]\n"
+    "       containariumd [--config FILE] --check | --dump | --dump-mdoc | --dump-verbs |\n"
+    "                     --dump-verbs-mdoc | --new-audit-key | --openapi | --version | --help\n"
     "  --config FILE  configuration, default " CONFIG_DEFAULT_FILE "\n"
+    "  --listen-tls ADDRESS:PORT\n"
+    "                 serve HTTPS there, whatever [control] listen_tls says\n"
     "  --check        read the configuration, report every error, exit\n"
     "  --dump         print the configuration in force as a file, with help, exit\n"
     "  --dump-mdoc    print the option table for the manual page, exit\n"
@@ -42,7 +48,8 @@ static const char usage[] =
     "  --dump-verbs-mdoc\n"
     "                 print them for the manual page, exit\n"
     "  --new-audit-key\n"
-    "                 sign the audit trail with a new key, and say so in it; exit\n";
+    "                 sign the audit trail with a new key, and say so in it; exit\n"
+    "  --openapi      print the description of the HTTPS interface, exit\n";
 
 static int parse_arguments(int argc, char **argv, struct options *o)
 {
@@ -54,6 +61,8 @@ static int parse_arguments(int argc, char **argv, struct options *o)
         {"dump-verbs", no_argument, NULL, 'v'},
         {"dump-verbs-mdoc", no_argument, NULL, 'w'},
         {"new-audit-key", no_argument, NULL, 'n'},
+        {"listen-tls", required_argument, NULL, 't'},
+        {"openapi", no_argument, NULL, 'o'},
         {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
@@ -81,6 +90,12 @@ static int parse_arguments(int argc, char **argv, struct options *o)
             break;
         case 'n':
             o->new_audit_key = true;
+            break;
+        case 't':
+            o->listen_tls = optarg;
+            break;
+        case 'o':
+            o->openapi = true;
             break;
         case 'V':
             puts("containariumd " CONTAINARIUM_VERSION);
@@ -171,11 +186,14 @@ static enum err control_start(struct control *c, struct fault *f)
         e = fault_set(f, ERR_MEMORY, "out of memory");
     if (e == ERR_NONE)
         e = admin_server_new(c, &c->admin, f);
+    if (e == ERR_NONE)
+        e = tls_server_new(c, &c->tls, f);
     return e;
 }
 
 static void control_stop(struct control *c)
 {
+    tls_server_free(c->tls);
     admin_server_free(c->admin);
     idle_free(c->idle);
     gateway_server_free(c->gateway);
@@ -249,6 +267,29 @@ static int new_audit_key(const struct config *config)
     return 1;
 }
 
+static int print_openapi(void)
+{
+    json_t *document = openapi_document();
+    bool ok = document != NULL && json_dumpf(document, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER) == 0 &&
+              puts("") >= 0;
+    json_decref(document);
+    return ok ? 0 : 1;
+}
+
+// The command line's word before the configuration's, checked by the same rules.
+static enum err set_listen_tls(struct config *config, const char *text, struct fault *f)
+{
+    char line[CONFIG_TEXT + 64];
+    static struct config checked; // large, and only looked at
+    int n = snprintf(line, sizeof line, "[control]\nlisten_tls = %s\n", text);
+    if (n < 0 || (size_t)n >= sizeof line || strpbrk(text, "\r\n;#") != NULL)
+        return fault_set(f, ERR_INVALID, "--listen-tls: write ADDRESS:PORT, like 0.0.0.0:50051");
+    enum err e = config_parse(&checked, "--listen-tls", line, (size_t)n, NULL, f);
+    if (e == ERR_NONE)
+        memcpy(config->listen_tls, checked.listen_tls, sizeof config->listen_tls);
+    return e;
+}
+
 int main(int argc, char **argv)
 {
     static struct config config;
@@ -261,11 +302,17 @@ int main(int argc, char **argv)
         o.print(stdout);
         return 0;
     }
+    if (o.openapi)
+        return print_openapi();
     if (o.dump && strcmp(o.config, CONFIG_DEFAULT_FILE) == 0 && access(o.config, F_OK) != 0) {
         config_defaults(&config); // before the first file is written, this is how to write it
     } else if (config_load(&config, o.config, stderr, &f) != ERR_NONE) {
         if (f.code != ERR_INVALID)
             fprintf(stderr, "containariumd: %s\n", f.text);
+        return 2;
+    }
+    if (o.listen_tls != NULL && set_listen_tls(&config, o.listen_tls, &f) != ERR_NONE) {
+        fprintf(stderr, "containariumd: %s\n", f.text);
         return 2;
     }
     if (o.dump)

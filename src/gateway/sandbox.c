@@ -84,6 +84,10 @@ static const int allowed[] = {
     SCMP_SYS(membarrier),
 };
 
+// The terminal ones are libedit's, for the pty the control plane hands to a console (prompt.c): modes and
+// size. Not TIOCSTI, which types.
+static const scmp_datum_t ioctls[] = {FIONREAD, FIONBIO, TCGETS, TCSETS, TCSETSW, TIOCGWINSZ, TIOCSWINSZ};
+
 static const int deadly[] = {
     SCMP_SYS(execve),
     SCMP_SYS(execveat),
@@ -118,10 +122,8 @@ static int add_rules(scmp_filter_ctx filter)
     if (rc == 0)
         rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendmsg), 1,
                               SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0));
-    if (rc == 0)
-        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONREAD));
-    if (rc == 0)
-        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, FIONBIO));
+    for (size_t i = 0; rc == 0 && i < sizeof ioctls / sizeof ioctls[0]; i++)
+        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, ioctls[i]));
     return rc;
 }
 

@@ -176,6 +176,8 @@ static void set_window(struct session *s, const struct ask_view *v)
     s->rows = v->rows;
     if (s->state == SESSION_RUNNING && s->have_pty)
         client_window_change(s->box, s->columns, s->rows);
+    if (s->state == SESSION_CONSOLE && s->have_pty)
+        console_resize(s->console, s->columns, s->rows);
 }
 
 static void session_ask(struct channel *ch, struct ask *a)
@@ -246,9 +248,12 @@ static bool step_waiting(struct session *s)
     if (s->console_fd >= 0) {
         if (s->start == NULL)
             return false;
-        s->console = console_new(c->base, s->console_fd, s->channel.chan, ask_view(s->start), s->have_pty,
-                                 s->columns, on_wake, c);
+        const struct console_terminal terminal = {s->have_pty, s->term, s->columns, s->rows, c->user};
+        s->console =
+            console_new(c->base, s->console_fd, s->channel.chan, ask_view(s->start), &terminal, on_wake, c);
         s->console_fd = -1;
+        wait_line_free(s->wait);
+        s->wait = NULL;
         ask_accept(s->start);
         s->start = NULL;
         if (s->console == NULL)

@@ -9,7 +9,7 @@
 
 #include <openssl/sha.h>
 
-#include "store/base64.h"
+#include "base/base64.h"
 
 #define BLOB_MAX (PUBKEY_BASE64_SIZE / 4 * 3)
 #define RSA_BITS_MIN 2048

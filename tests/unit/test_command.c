@@ -273,7 +273,7 @@ unsigned gateway_kick_from_box(struct gateway_server *g, int64_t account_id, con
 
 struct client {
     char out[1 << 20], err[65536], read[512], saved[65536], passed[512];
-    bool wants;
+    bool wants, syncs;
     int status; // -1: not yet
 };
 
@@ -324,8 +324,13 @@ static void to_exit(void *arg, int status)
     c->status = status;
 }
 
-static const struct command_sink sink = {to_out,  to_err,  to_want,      to_read,
-                                         to_save, to_pass, to_congested, to_exit};
+static void to_sync(void *arg)
+{
+    ((struct client *)arg)->syncs = true;
+}
+
+static const struct command_sink sink = {to_out,  to_err,       to_want, to_read, to_save,
+                                         to_pass, to_congested, to_exit, to_sync};
 
 struct world {
     struct control control;
@@ -428,6 +433,7 @@ static int set_up(void **state)
     snprintf(path, sizeof path, "%s/db", w->folder);
     snprintf(w->config.host_key_dir, sizeof w->config.host_key_dir, "%s", w->folder);
     snprintf(w->config.backup_dir, sizeof w->config.backup_dir, "%s/backups", w->folder);
+    snprintf(w->config.state_dir, sizeof w->config.state_dir, "%s", w->folder); // cert's
     snprintf(w->config.public_host, sizeof w->config.public_host, "gw.example.org");
     w->control.config = &w->config;
     w->control.base = played.base = event_base_new();
@@ -647,9 +653,15 @@ static void roles_are_as_decided(void **state)
         {"image list", ROLE_OPERATOR, ROLE_OPERATOR},
         {"image use", ROLE_ADMIN, ROLE_ADMIN},
         {"doctor", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"cert generate", ROLE_ADMIN, ROLE_ADMIN},
+        {"cert server", ROLE_ADMIN, ROLE_ADMIN},
+        {"cert client", ROLE_ADMIN, ROLE_ADMIN}, // an administrator's certificate makes an administrator
+        {"cert revoke", ROLE_ADMIN, ROLE_ADMIN},
+        {"cert list", ROLE_ADMIN, ROLE_ADMIN},
         {"config show", ROLE_OPERATOR, ROLE_OPERATOR},
         {"whoami", ROLE_USER, ROLE_USER},
         {"version", ROLE_USER, ROLE_USER},
+        {"complete", ROLE_USER, ROLE_USER},
         {"help", ROLE_USER, ROLE_USER},
     };
     size_t count = 0;

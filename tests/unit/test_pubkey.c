@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "store/base64.h"
+#include "base/base64.h"
 #include "store/pubkey.h"
 
 // Made by ssh-keygen for this test; the private halves were thrown away. Fingerprints as ssh-keygen -l

@@ -1,8 +1,9 @@
 // Base64 both ways. OpenSSL's decoder skips blanks and forgives padding; here a key must have one spelling
 // only.
-#include "store/base64.h"
+#include "base/base64.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -55,4 +56,23 @@ bool base64_decode(const char *text, size_t length, unsigned char *out, size_t *
             out[(*size)++] = (unsigned char)(n >> (16 - 8 * j));
     }
     return true;
+}
+
+char *base64_text(const void *data, size_t size)
+{
+    char *text = malloc((size + 2) / 3 * 4 + 1);
+    if (text != NULL)
+        base64_encode(data, size, text);
+    return text;
+}
+
+char *base64_bytes(const char *text, size_t length, size_t *size)
+{
+    unsigned char *data = malloc(length / 4 * 3 + 1);
+    if (data == NULL || !base64_decode(text, length, data, size)) {
+        free(data);
+        return NULL;
+    }
+    data[*size] = '\0';
+    return (char *)data;
 }
