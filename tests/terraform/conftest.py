@@ -22,7 +22,7 @@ class Terraform:
     """The module, in a folder for each state."""
 
     def __init__(self, folder, environment):
-        self.folder = folder
+        self.folder, self.examples = folder, {}
         (folder / "terraformrc").write_text("disable_checkpoint = true\n")
         self.environment = {**os.environ, **environment, "TF_DATA_DIR": str(folder / "data"),
                             "TF_CLI_CONFIG_FILE": str(folder / "terraformrc"), "TF_IN_AUTOMATION": "1"}
@@ -48,6 +48,12 @@ class Terraform:
         if result.returncode != 0:
             return result
         return json.loads(self.run("show", "-json", "plan", state=state).stdout)
+
+    def example(self, name):
+        """The plan of an example as it is, from nothing; made once."""
+        if name not in self.examples:
+            self.examples[name] = self.plan(name)
+        return self.examples[name]
 
     def apply(self, example, state, **variables):
         """Plans and makes it; returns the outputs."""

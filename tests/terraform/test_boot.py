@@ -67,12 +67,9 @@ class Server:
         self.cli("init", self.incus.image, NAME, "--no-profiles", "-s", self.incus.pool, "-n", self.incus.network,
                  "-c", "security.privileged=true", "-c", "security.nesting=true")
         # What was downloaded and bootstrapped before.
-        archives = CACHE / "apt-archives"
-        archives.mkdir(exist_ok=True)
-        self.cli("config", "device", "add", NAME, "archives", "disk", f"source={archives}",
-                 "path=/var/cache/apt/archives")
-        self.cli("config", "device", "add", NAME, "image", "disk", f"source={CACHE / 'image'}", "readonly=true",
-                 "path=/var/cache/containarium/image")
+        for name, path in (("apt-archives", "/var/cache/apt/archives"), ("image", "/var/cache/containarium/image")):
+            (CACHE / name).mkdir(parents=True, exist_ok=True)
+            self.cli("config", "device", "add", NAME, name, "disk", f"source={CACHE / name}", f"path={path}")
         self.start()
 
     def attach(self, name):

@@ -55,7 +55,7 @@ def test_unit_prices_are_those_used():
 
 @pytest.mark.parametrize("column", COLUMNS)
 def test_amounts_are_those_of_the_example(column, terraform):
-    plan = terraform.plan(COLUMNS[column])
+    plan = terraform.example(COLUMNS[column])
     bought = items(column)
     instances = list(planned(plan, "google_compute_instance").values())
     disks = list(planned(plan, "google_compute_disk").values())

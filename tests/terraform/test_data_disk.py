@@ -69,7 +69,7 @@ def reports():
 @pytest.fixture(scope="module")
 def functions(terraform, tmp_path_factory):
     """The rendered script without its last line, which runs it."""
-    script = startup_scripts(terraform.plan("one-spot-server"))["containarium-1"]
+    script = startup_scripts(terraform.example("one-spot-server"))["containarium-1"]
     lines = script.rstrip().splitlines()
     assert lines[-1] == 'main "$@"'
     path = tmp_path_factory.mktemp("functions") / "startup.sh"

@@ -28,7 +28,7 @@ def test_there_is_an_example_for_each_size():
 
 @pytest.fixture(scope="module", params=EXAMPLES)
 def example(request, terraform):
-    return request.param, terraform.plan(request.param)
+    return request.param, terraform.example(request.param)
 
 
 def test_an_example_plans_its_servers(example):

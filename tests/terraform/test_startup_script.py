@@ -11,7 +11,7 @@ EXAMPLES = sorted(path.stem for path in (MODULE / "examples").glob("*.tfvars"))
 
 @pytest.fixture(scope="module", params=EXAMPLES)
 def scripts(request, terraform):
-    return startup_scripts(terraform.plan(request.param))
+    return startup_scripts(terraform.example(request.param))
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed here")
@@ -68,7 +68,7 @@ def test_every_source_of_the_package(terraform, install, kind, source, checksum)
 
 
 def test_a_file_that_is_not_the_promised_one_is_refused(terraform, tmp_path):
-    text = startup_scripts(terraform.plan("one-spot-server"))["containarium-1"]
+    text = startup_scripts(terraform.example("one-spot-server"))["containarium-1"]
     (tmp_path / "startup.sh").write_text(text.rsplit("\nmain ", 1)[0])
     (tmp_path / "package").write_text("not what was promised")
     result = subprocess.run(["bash", "-euo", "pipefail", "-c", f". {tmp_path}/startup.sh; "

@@ -6,7 +6,8 @@
 RUN_DIR=/run/containarium-startup
 GUEST_ATTRIBUTES=http://169.254.169.254/computeMetadata/v1/instance/guest-attributes/containarium/state
 
-say() { printf 'containarium-startup: %s\n' "$*"; }
+# With the seconds since this run began.
+say() { printf 'containarium-startup: %3d s  %s\n' "$SECONDS" "$*"; }
 
 report() { # report STATE: a place where it cannot be said is no reason to stop
     say "$1"
