@@ -115,9 +115,7 @@ static void on_listed(struct command_run *run)
     if (run->json) {
         verb_result(run, l.array);
     } else {
-        char *text = table_text(l.table);
-        verb_out_text(run, text == NULL ? "" : text);
-        free(text);
+        verb_table(run, l.table);
         if (l.count == 0)
             verb_note(run, "No users yet. Make one: %s create alice --ssh-key alice.pub", verb_program(run));
     }

@@ -116,9 +116,7 @@ static void add_row(struct reading *r, const struct audit_record *a)
               key, a->reason[0] == '\0' ? "" : " (", a->reason, a->reason[0] == '\0' ? "" : ")");
     if (!r->follow)
         return;
-    char *text = table_text(t);
-    verb_out_text(r->run, text == NULL ? "" : text);
-    free(text);
+    verb_table(r->run, t);
     table_free(t);
 }
 
@@ -151,13 +149,7 @@ static void reading_end(struct reading *r)
 {
     struct command_run *run = r->run;
     if (r->format == FORMAT_TABLE) {
-        char *text = table_text(r->table);
-        if (text == NULL) {
-            verb_failf(run, ERR_MEMORY, "out of memory");
-            return;
-        }
-        verb_out_text(run, text);
-        free(text);
+        verb_table(run, r->table);
         if (r->query.limit != 0 && r->rows == r->query.limit)
             verb_note(run, "The newest %u records; for more: --limit N, or --limit 0 for all.",
                       r->query.limit);

@@ -255,9 +255,8 @@ void cmd_audit_summary(struct command_run *run)
                                    "unique_users_today", (int)s.unique_today, "users", s.users));
         verb_done(run);
     } else {
-        char when[32], *rows = table_text(s.table);
-        verb_out_text(run, rows == NULL ? "" : rows);
-        free(rows);
+        char when[32];
+        verb_table(run, s.table);
         verb_out(run, "\n%llu logins and %llu failures since %s; %u users logged in today.\n",
                  (unsigned long long)s.logins, (unsigned long long)s.failures,
                  when_format(since, when, sizeof when), s.unique_today);

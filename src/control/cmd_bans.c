@@ -69,9 +69,7 @@ void cmd_bans_list(struct command_run *run)
     } else if (l.count == 0) {
         verb_note(run, history ? "There never was a ban." : "Nobody is banned. For earlier bans: --history.");
     } else {
-        char *text = table_text(l.table);
-        verb_out_text(run, text == NULL ? "" : text);
-        free(text);
+        verb_table(run, l.table);
     }
     table_free(l.table);
     verb_done(run);

@@ -212,9 +212,7 @@ void cmd_cert_list(struct command_run *run)
         verb_result(run, json_pack("{s:O}", "certificates", list));
         verb_done(run);
     } else {
-        char *text = table_text(t);
-        verb_out_text(run, text == NULL ? "" : text);
-        free(text);
+        verb_table(run, t);
         verb_done(run);
     }
     json_decref(list);

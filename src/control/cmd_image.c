@@ -44,9 +44,7 @@ static void list_text(struct command_run *run)
                   when_format((time_t)m->created, when, sizeof when), is_current(run, m) ? "yes" : "-",
                   m->description, m->box[0] == '\0' ? "" : ": ", m->box);
     }
-    char *text = table_text(t);
-    verb_out_text(run, text == NULL ? "" : text);
-    free(text);
+    verb_table(run, t);
     table_free(t);
 }
 

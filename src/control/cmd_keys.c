@@ -56,9 +56,7 @@ void cmd_keys_list(struct command_run *run)
     if (account_key_each(run->control->store, run->account.id, list_key, t, &f) != ERR_NONE) {
         verb_fail(run, &f);
     } else {
-        char *text = table_text(t);
-        verb_out_text(run, text == NULL ? "" : text);
-        free(text);
+        verb_table(run, t);
         verb_done(run);
     }
     table_free(t);

@@ -61,9 +61,7 @@ static void show_table(struct command_run *run, const struct limits *limits, con
                   limit_format(name, limits->value[i], value, sizeof value), limit_info(name)->unit, used,
                   own[i] ? "own" : "configuration");
     }
-    char *text = table_text(t);
-    verb_out_text(run, text == NULL ? "" : text);
-    free(text);
+    verb_table(run, t);
     table_free(t);
 }
 

@@ -72,9 +72,8 @@ static enum err last_events(struct screen *s, enum audit_event event, const char
     } else if (s->rows == 0) {
         verb_out(s->run, "\n%s: none\n", title);
     } else {
-        char *text = table_text(s->table);
-        verb_out(s->run, "\n%s:\n%s", title, text == NULL ? "" : text);
-        free(text);
+        verb_out(s->run, "\n%s:\n", title);
+        verb_table(s->run, s->table);
     }
     table_free(s->table);
     return e;

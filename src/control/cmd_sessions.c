@@ -75,9 +75,7 @@ void cmd_sessions_list(struct command_run *run)
     } else if (l.count == 0) {
         verb_note(run, "Nobody is connected.");
     } else {
-        char *text = table_text(l.table);
-        verb_out_text(run, text == NULL ? "" : text);
-        free(text);
+        verb_table(run, l.table);
     }
     table_free(l.table);
     verb_done(run);

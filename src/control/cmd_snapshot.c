@@ -98,9 +98,7 @@ static void list_text(struct command_run *run)
         table_row(t, "%s\t%s\t%s", s->name, when_format((time_t)s->created, when, sizeof when),
                   s->size == 0 ? "-" : size_format_human(s->size, size, sizeof size));
     }
-    char *text = table_text(t);
-    verb_out_text(run, text == NULL ? "" : text);
-    free(text);
+    verb_table(run, t);
     table_free(t);
 }
 

@@ -8,10 +8,7 @@
 
 static void print_table(struct command_run *run, struct table *t)
 {
-    char *text = table_text(t);
-    if (text != NULL)
-        verb_out_text(run, text);
-    free(text);
+    verb_table(run, t);
     table_free(t);
 }
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "control/box_flow.h"
+#include "control/table.h"
 #include "control/writer.h"
 
 // ---- words
@@ -89,6 +90,16 @@ void verb_out(struct command_run *run, const char *format, ...)
 void verb_out_text(struct command_run *run, const char *text)
 {
     write_text(run, false, text, strlen(text));
+}
+
+void verb_table(struct command_run *run, struct table *t)
+{
+    char *text = table_text(t);
+    if (text == NULL)
+        verb_failf(run, ERR_MEMORY, "out of memory");
+    else
+        verb_out_text(run, text);
+    free(text);
 }
 
 void verb_err(struct command_run *run, const char *format, ...)

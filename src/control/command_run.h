@@ -92,6 +92,8 @@ void *verb_state(struct command_run *run, size_t size, void (*state_free)(void *
 
 void verb_out(struct command_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
 void verb_out_text(struct command_run *run, const char *text);
+struct table;
+void verb_table(struct command_run *run, struct table *t); // fails the run without memory
 void verb_err(struct command_run *run, const char *format, ...) PRINTF_LIKE(2, 3);
 // A line of progress or advice on stderr.
 void verb_note(struct command_run *run, const char *format, ...) PRINTF_LIKE(2, 3);

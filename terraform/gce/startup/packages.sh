@@ -41,8 +41,9 @@ add_source() {
     local mirror
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
         awk -v release="$(codename)" '$2 == release { print $1; exit }')
+    [[ -n $mirror ]] || refuse "apt knows no mirror for $(codename)" "add one to /etc/apt/sources.list"
     printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nSigned-By: %s\n\n' \
-        "${mirror:-https://deb.debian.org/debian}" "$1" "$2" "$ARCHIVE_KEYRING" >>"$APT_LIST"
+        "$mirror" "$1" "$2" "$ARCHIVE_KEYRING" >>"$APT_LIST"
 }
 
 # shellcheck disable=SC1091 # the server's own
