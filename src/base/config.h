@@ -18,19 +18,19 @@
 
 struct config {
     // [gateway]
-    char listen[CONFIG_TEXT];              // addresses with ports, separated by spaces: "0.0.0.0:22 [::]:22"
-    char host_key_dir[CONFIG_TEXT];        // holds ssh_host_{ed25519,ecdsa,rsa}_key, mode 0600
-    uint64_t login_grace;                  // ms from accept to authentication
-    uint64_t max_auth_failures;            // signatures or offers refused before the connection ends
-    uint64_t max_unauthenticated;          // connections that have not logged in yet, all addresses together
+    char listen[CONFIG_TEXT];       // addresses with ports, separated by spaces: "0.0.0.0:22 [::]:22"
+    char host_key_dir[CONFIG_TEXT]; // holds ssh_host_{ed25519,ecdsa,rsa}_key, mode 0600
+    uint64_t login_grace;           // ms from accept to authentication
+    uint64_t max_auth_failures;     // signatures or offers refused before the connection ends
+    uint64_t max_unauthenticated;   // connections that have not logged in yet, all addresses together
     uint64_t max_unauthenticated_per_source; // ditto, from one IPv4 address or IPv6 /64
-    uint64_t early_drop;                   // percent of max_unauthenticated
-    uint64_t known_reserve;                // places beside max_unauthenticated
-    char allow_from[CONFIG_TEXT];          // subnets_have list; "" = from everywhere
-    uint64_t max_connections;              // connections of all kinds
-    uint64_t max_channels;                 // channels a connection
-    char proxy_protocol_from[CONFIG_TEXT]; // subnets_have list: their connections begin with a PROXY header
-    char kex[CONFIG_TEXT];                 // libssh lists, comma separated
+    uint64_t early_drop;                     // percent of max_unauthenticated
+    uint64_t known_reserve;                  // places beside max_unauthenticated
+    char allow_from[CONFIG_TEXT];            // subnets_have list; "" = from everywhere
+    uint64_t max_connections;                // connections of all kinds
+    uint64_t max_channels;                   // channels a connection
+    char proxy_protocol_from[CONFIG_TEXT];   // subnets_have list: their connections begin with a PROXY header
+    char kex[CONFIG_TEXT];                   // libssh lists, comma separated
     char ciphers[CONFIG_TEXT];
     char macs[CONFIG_TEXT];
     char pubkey_algorithms[CONFIG_TEXT];
@@ -91,8 +91,8 @@ struct config {
     uint64_t ban_failures, ban_names, ban_silent;
     uint64_t ban_window, ban_duration, ban_duration_max, ban_memory; // ms
     uint64_t ban_growth;
-    uint64_t ban_trust;            // ms
-    char ban_never[CONFIG_TEXT];   // subnets_have list
+    uint64_t ban_trust;          // ms
+    char ban_never[CONFIG_TEXT]; // subnets_have list
 
     // [audit]
     uint64_t audit_keep; // ms, 0 = for ever

@@ -151,7 +151,8 @@ static bool local_valid(const char *text)
     uint16_t port = 0;
     if (text[0] == '\0' || text[0] == '/')
         return strlen(text) < 100; // sun_path
-    return endpoint_parse(text, strlen(text), host, sizeof host, &port) && subnets_have("127.0.0.0/8 ::1", host);
+    return endpoint_parse(text, strlen(text), host, sizeof host, &port) &&
+           subnets_have("127.0.0.0/8 ::1", host);
 }
 
 static bool choice_valid(const char *choices, const char *text)

@@ -1,5 +1,5 @@
-// Addresses and subnets, single and as lists in a configuration: "192.0.2.7 10.0.0.0/8 2001:db8::/32", separated
-// by spaces. Pure.
+// Addresses and subnets, single and as lists in a configuration: "192.0.2.7 10.0.0.0/8 2001:db8::/32",
+// separated by spaces. Pure.
 #ifndef BASE_SUBNETS_H
 #define BASE_SUBNETS_H
 
@@ -18,8 +18,8 @@ struct subnet {
 // "192.0.2.7", "10.0.0.0/8", "2001:db8::/32". False for anything else, also for bits set beyond the prefix.
 bool subnet_parse(const char *text, struct subnet *out);
 
-// Who counts as one source: an IPv4 address by itself, an IPv6 address with all of its /64, which one host can choose
-// from freely. False for what is no address.
+// Who counts as one source: an IPv4 address by itself, an IPv6 address with all of its /64, which one host
+// can choose from freely. False for what is no address.
 bool subnet_of_source(const char *address, struct subnet *out);
 
 bool subnet_has(const struct subnet *s, const uint8_t address[16]);

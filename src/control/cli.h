@@ -45,9 +45,11 @@ int cli_open_file(const struct cli *c, const char *path, const char **why);
 void cli_save(struct cli *c, const char *path, const char *data, size_t length);
 const char *cli_saved(struct cli *c); // NULL: everything so far is written; else what is not
 void cli_close_files(struct cli *c);
-// Opens a file to be handed over: to be read, or made anew, so that nothing else is overwritten. -1: *why as above.
+// Opens a file to be handed over: to be read, or made anew, so that nothing else is overwritten. -1: *why as
+// above.
 int cli_open_passed(struct cli *c, bool write, const char *path, const char **why);
-// The command has ended with `status`, -2 for not at all: what was made for nothing goes, what may be cut is said.
+// The command has ended with `status`, -2 for not at all: what was made for nothing goes, what may be cut is
+// said.
 void cli_passed_end(struct cli *c, int status);
 
 // ---- ways to a control plane; each returns the exit status

@@ -68,7 +68,8 @@ static void send_file(struct talk *t, const char *path)
     close(fd);
 }
 
-// A descriptor for what is too large to be carried in frames. Only packets carry one; over a stream it is not asked for.
+// A descriptor for what is too large to be carried in frames. Only packets carry one; over a stream it is not
+// asked for.
 static void pass_file(struct talk *t, const char *data, size_t length)
 {
     char answer[] = {FRAME_FILE, 'O'};

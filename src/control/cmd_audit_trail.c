@@ -13,20 +13,24 @@
 
 // ---- verify
 
-static void walk_free(void *state)
+struct verifying {
+    struct audit_walk *walk;
+};
+
+static void verifying_free(void *state)
 {
-    struct audit_walk **walk = state;
-    if (walk != NULL)
-        audit_walk_free(*walk);
-    free(state);
+    struct verifying *v = state;
+    if (v != NULL)
+        audit_walk_free(v->walk);
+    free(v);
 }
 
 static void walk_on(struct command_run *run)
 {
-    struct audit_walk **walk = run->state;
+    struct verifying *v = run->state;
     struct fault f;
     bool done = false;
-    if (audit_walk_step(*walk, STEP_ROWS, &done, &f) != ERR_NONE) {
+    if (audit_walk_step(v->walk, STEP_ROWS, &done, &f) != ERR_NONE) {
         verb_hint(
             run,
             "Somebody has changed the database. Keep a copy of it and of its backups before anything else.");
@@ -37,7 +41,7 @@ static void walk_on(struct command_run *run)
         verb_yield(run, walk_on);
         return;
     }
-    long long rows = audit_walk_rows(*walk);
+    long long rows = audit_walk_rows(v->walk);
     if (run->json)
         verb_result(run, json_pack("{s:b, s:I}", "whole", true, "records", (json_int_t)rows));
     else
@@ -48,10 +52,10 @@ static void walk_on(struct command_run *run)
 void cmd_audit_verify(struct command_run *run)
 {
     struct fault f;
-    struct audit_walk **walk = verb_state(run, sizeof *walk, walk_free);
-    if (walk == NULL)
+    struct verifying *v = verb_state(run, sizeof *v, verifying_free);
+    if (v == NULL)
         return;
-    if (audit_walk_new(run->control->store, walk, &f) != ERR_NONE)
+    if (audit_walk_new(run->control->store, &v->walk, &f) != ERR_NONE)
         verb_fail(run, &f);
     else
         walk_on(run);

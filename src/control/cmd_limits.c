@@ -113,7 +113,7 @@ static enum err parse_all(const struct command_run *run, struct limits *values, 
 void cmd_limits_set(struct command_run *run)
 {
     struct limits values;
-    bool given[LIMIT_COUNT];
+    bool given[LIMIT_COUNT] = {false};
     struct fault f;
     struct store *s = run->control->store;
     struct audit_record record = {.event = AUDIT_LIMIT_SET};

@@ -184,8 +184,7 @@ static const struct command table[] = {
      "Say whether a box starts with the host",
      "A box that slept when the host went down stays asleep either way; its next login wakes it.",
      "autostart alice off", cmd_autostart},
-    {"resize", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_REQUIRED, true,
-     "USER", 1, 1, resize_options,
+    {"resize", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, resize_options,
      "Give a box other limits, while it runs",
      "In force when the command returns, without a restart. What is not said stays. Without --force, memory "
      "is not cut below what the box uses now. --json: limits and was, each cpu, memory, disk; sizes in "

@@ -11,9 +11,9 @@
 #include "base/units.h"
 #include "control/bans.h"
 #include "control/gateway_connection.h"
+#include "control/idle.h"
 #include "control/metrics.h"
 #include "control/usage.h"
-#include "control/idle.h"
 #include "control/writer.h"
 
 #define HELLO_SECONDS 10 // from connect to ADMIT or ATTACH

@@ -54,18 +54,12 @@ static const char usage[] =
 static int parse_arguments(int argc, char **argv, struct options *o)
 {
     static const struct option longs[] = {
-        {"config", required_argument, NULL, 'c'},
-        {"check", no_argument, NULL, 'k'},
-        {"dump", no_argument, NULL, 'd'},
-        {"dump-mdoc", no_argument, NULL, 'm'},
-        {"dump-verbs", no_argument, NULL, 'v'},
-        {"dump-verbs-mdoc", no_argument, NULL, 'w'},
-        {"new-audit-key", no_argument, NULL, 'n'},
-        {"listen-tls", required_argument, NULL, 't'},
-        {"openapi", no_argument, NULL, 'o'},
-        {"version", no_argument, NULL, 'V'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"config", required_argument, NULL, 'c'},  {"check", no_argument, NULL, 'k'},
+        {"dump", no_argument, NULL, 'd'},          {"dump-mdoc", no_argument, NULL, 'm'},
+        {"dump-verbs", no_argument, NULL, 'v'},    {"dump-verbs-mdoc", no_argument, NULL, 'w'},
+        {"new-audit-key", no_argument, NULL, 'n'}, {"listen-tls", required_argument, NULL, 't'},
+        {"openapi", no_argument, NULL, 'o'},       {"version", no_argument, NULL, 'V'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     int c;
     while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {

@@ -57,7 +57,8 @@ void console_refuse_file(struct console *c, char type)
     char answer[sizeof no + 1];
     answer[0] = FRAME_FILE;
     memcpy(answer + 1, no, sizeof no - 1);
-    if (type != FRAME_SAVE && type != FRAME_SYNC && link_send(c->link, answer, sizeof no, NULL, 0) != ERR_NONE)
+    if (type != FRAME_SAVE && type != FRAME_SYNC &&
+        link_send(c->link, answer, sizeof no, NULL, 0) != ERR_NONE)
         console_finish(c, 1);
 }
 

@@ -20,7 +20,8 @@ static bool dropped(const struct admit_limits *limits, unsigned unauthenticated,
            ((uint64_t)(unauthenticated - start) << 32); // dice / 2^32 < share of the places above `start`
 }
 
-enum admit_verdict admit_decide(const struct admit_limits *limits, const struct admit_load *load, uint32_t dice)
+enum admit_verdict admit_decide(const struct admit_limits *limits, const struct admit_load *load,
+                                uint32_t dice)
 {
     if (load->banned)
         return ADMIT_BANNED;

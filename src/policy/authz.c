@@ -11,8 +11,8 @@
 #define SSH_PORT 22
 
 static const char *const role_names[] = {"user", "operator", "admin"};
-static const char *const kind_names[] = {"session", "direct-tcpip", "tcpip-forward",
-                                         "auth-agent-req@openssh.com", "pty-req", "unknown"};
+static const char *const kind_names[] = {
+    "session", "direct-tcpip", "tcpip-forward", "auth-agent-req@openssh.com", "pty-req", "unknown"};
 
 const char *role_name(enum role role)
 {
@@ -221,8 +221,8 @@ static enum authz_verdict decide_direct_tcpip(const struct authz_subject *s, con
     if (r->port == 0 || r->port > 65535)
         return deny(reason, size, "%u is not a port", r->port);
     if (s->key != NULL && !keyoption_may_open(s->key, t.name, r->port))
-        return deny(reason, size, "the key you came in with may not open %.200s port %u (%s)", t.name, r->port,
-                    s->key->no_port_forwarding ? "no-port-forwarding" : "permitopen");
+        return deny(reason, size, "the key you came in with may not open %.200s port %u (%s)", t.name,
+                    r->port, s->key->no_port_forwarding ? "no-port-forwarding" : "permitopen");
     if (own_box(s, &t)) {
         if (authz_port_allowed(s->jump_ports, r->port))
             return AUTHZ_BOX_JUMP;
@@ -242,8 +242,8 @@ static enum authz_verdict decide_direct_tcpip(const struct authz_subject *s, con
 }
 
 // At the console a key that is for one command, or for nothing but its box, has no business.
-static enum authz_verdict decide_console(const struct authz_subject *s, const struct authz_request *r, char *reason,
-                                         size_t size)
+static enum authz_verdict decide_console(const struct authz_subject *s, const struct authz_request *r,
+                                         char *reason, size_t size)
 {
     bool forced = s->key != NULL && s->key->command[0] != '\0';
     if (forced && (r->kind == REQUEST_SESSION || r->kind == REQUEST_PTY))

@@ -9,7 +9,8 @@
 #define LOGIN_SIZE 64
 #define BUCKETS 4096 // a power of two
 
-// Failures of a pair, or of a source as a whole (login ""): there each time is of a name that failed, or of silence.
+// Failures of a pair, or of a source as a whole (login ""): there each time is of a name that failed, or of
+// silence.
 struct entry {
     LIST_ENTRY(entry) in_bucket;
     TAILQ_ENTRY(entry) by_age;
@@ -131,7 +132,8 @@ void ban_failed(struct ban_counter *c, const struct subnet *source, const char *
     out->source = e != NULL && note(e->times, &e->at, c->rules.names, c->rules.window, now);
 }
 
-void ban_silent(struct ban_counter *c, const struct subnet *source, bool known, time_t now, struct ban_verdict *out)
+void ban_silent(struct ban_counter *c, const struct subnet *source, bool known, time_t now,
+                struct ban_verdict *out)
 {
     *out = (struct ban_verdict){.pair = false};
     struct entry *e = known ? NULL : touch(c, source, "");

@@ -10,8 +10,9 @@
 #include "base/subnets.h"
 #include "base/units.h"
 
-#define NAMES                                                                                                          \
-    "from= expiry-time= command= permitopen= no-port-forwarding no-agent-forwarding no-pty no-X11-forwarding "         \
+#define NAMES                                                                                                \
+    "from= expiry-time= command= permitopen= no-port-forwarding no-agent-forwarding no-pty "                 \
+    "no-X11-forwarding "                                                                                     \
     "no-user-rc restrict port-forwarding agent-forwarding pty"
 
 // One option: its name and, unquoted, its value.
@@ -99,10 +100,11 @@ static enum err set_from(struct keyoption *k, const char *value, struct fault *f
     snprintf(copy, sizeof copy, "%s", value);
     for (char *word = strtok_r(copy, ",", &save); word != NULL; word = strtok_r(NULL, ",", &save)) {
         if (!from_word_valid(word))
-            return fault_set(f, ERR_INVALID,
-                             "key option from: \"%.60s\" is no address; accepted: 192.0.2.7, 192.0.2.0/24, 192.0.2.*, "
-                             "2001:db8::/32, each negated by !; host names are not looked up",
-                             word);
+            return fault_set(
+                f, ERR_INVALID,
+                "key option from: \"%.60s\" is no address; accepted: 192.0.2.7, 192.0.2.0/24, 192.0.2.*, "
+                "2001:db8::/32, each negated by !; host names are not looked up",
+                word);
     }
     snprintf(k->from, sizeof k->from, "%s", value);
     return ERR_NONE;
@@ -132,16 +134,17 @@ static enum err set_expiry(struct keyoption *k, const char *value, struct fault 
         struct tm as_given = t;
         time_t when = timegm(&t);
         // timegm() turns the 31st of February into a day in March: what comes back must be what was said.
-        if (when > 0 && t.tm_mon == as_given.tm_mon && t.tm_mday == as_given.tm_mday && t.tm_hour == as_given.tm_hour &&
-            t.tm_min == as_given.tm_min && t.tm_sec == as_given.tm_sec) {
+        if (when > 0 && t.tm_mon == as_given.tm_mon && t.tm_mday == as_given.tm_mday &&
+            t.tm_hour == as_given.tm_hour && t.tm_min == as_given.tm_min && t.tm_sec == as_given.tm_sec) {
             k->expires = when;
             return ERR_NONE;
         }
     }
-    return fault_set(f, ERR_INVALID,
-                     "key option expiry-time: \"%.40s\" is no time; accepted: 20270131, 202701311830, 20270131183000Z "
-                     "(UTC)",
-                     value);
+    return fault_set(
+        f, ERR_INVALID,
+        "key option expiry-time: \"%.40s\" is no time; accepted: 20270131, 202701311830, 20270131183000Z "
+        "(UTC)",
+        value);
 }
 
 static enum err set_command(struct keyoption *k, const char *value, struct fault *f)
@@ -174,11 +177,13 @@ static enum err add_open(struct keyoption *k, const char *value, struct fault *f
     const char *port = colon == NULL ? "" : colon + 1;
     unsigned long number = strtoul(port, NULL, 10);
     bool every = strcmp(port, "*") == 0;
-    bool good = every || (port[0] != '\0' && port[strspn(port, "0123456789")] == '\0' && number > 0 && number < 65536);
+    bool good = every ||
+                (port[0] != '\0' && port[strspn(port, "0123456789")] == '\0' && number > 0 && number < 65536);
     if (n == 0 || n >= sizeof o->host || !good)
-        return fault_set(f, ERR_INVALID,
-                         "key option permitopen: \"%.60s\" is no target; accepted: HOST:PORT, [2001:db8::1]:PORT, HOST:*",
-                         value);
+        return fault_set(
+            f, ERR_INVALID,
+            "key option permitopen: \"%.60s\" is no target; accepted: HOST:PORT, [2001:db8::1]:PORT, HOST:*",
+            value);
     for (size_t i = 0; i < n; i++)
         o->host[i] = (char)(host[i] >= 'A' && host[i] <= 'Z' ? host[i] - 'A' + 'a' : host[i]);
     o->host[n] = '\0';
@@ -231,8 +236,8 @@ static enum err apply(struct keyoption *k, const struct option *o, struct fault 
             k->no_pty = table[i].forbids;
         return ERR_NONE;
     }
-    return fault_set(f, ERR_INVALID, "key option \"%s\" is not known here and would do nothing; accepted: " NAMES,
-                     o->name);
+    return fault_set(f, ERR_INVALID,
+                     "key option \"%s\" is not known here and would do nothing; accepted: " NAMES, o->name);
 }
 
 enum err keyoption_parse(const char *text, size_t length, struct keyoption *out, struct fault *f)
@@ -275,7 +280,8 @@ static bool from_matches(const char *list, const char *address)
     return any;
 }
 
-bool keyoption_usable(const struct keyoption *o, const char *address, time_t now, char *reason, size_t reason_size)
+bool keyoption_usable(const struct keyoption *o, const char *address, time_t now, char *reason,
+                      size_t reason_size)
 {
     char when[32];
     if (o->expires != 0 && now >= o->expires)
@@ -307,7 +313,8 @@ void keyoption_for_box(const char *text, char *out)
     while (p < end && next_option(&p, end, &o, NULL) == ERR_NONE) {
         if (strcasecmp(o.name, "from") == 0)
             continue;
-        int length = snprintf(out + n, KEYOPTION_TEXT - n, "%s%.*s", n > 0 ? "," : "", (int)(o.end - o.start), o.start);
+        int length = snprintf(out + n, KEYOPTION_TEXT - n, "%s%.*s", n > 0 ? "," : "", (int)(o.end - o.start),
+                              o.start);
         n += length > 0 && (size_t)length < KEYOPTION_TEXT - n ? (size_t)length : 0;
         out[n] = '\0';
     }

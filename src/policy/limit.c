@@ -70,10 +70,11 @@ enum err limit_parse(enum limit_name name, const char *text, uint64_t *out, stru
         return ERR_NONE;
     }
     if (!info->bytes)
-        return fault_set(f, ERR_INVALID, "%s: \"%.40s\" is not a number from %" PRIu64 " to %" PRIu64, info->name,
-                         text, info->min, info->max);
-    return fault_set(f, ERR_INVALID, "%s: \"%.40s\" does not fit; accepted: sizes like 500MB or 8MiB, %s to %s",
-                     info->name, text, info->min == 0 ? "none, and up" : size_format(info->min, low, sizeof low),
+        return fault_set(f, ERR_INVALID, "%s: \"%.40s\" is not a number from %" PRIu64 " to %" PRIu64,
+                         info->name, text, info->min, info->max);
+    return fault_set(f, ERR_INVALID,
+                     "%s: \"%.40s\" does not fit; accepted: sizes like 500MB or 8MiB, %s to %s", info->name,
+                     text, info->min == 0 ? "none, and up" : size_format(info->min, low, sizeof low),
                      size_format(info->max, high, sizeof high));
 }
 

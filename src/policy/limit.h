@@ -9,9 +9,9 @@
 #include "base/fault.h"
 
 enum limit_name {
-    LIMIT_LOGINS,              // a minute, from everywhere
-    LIMIT_LOGINS_PER_SOURCE,   // a minute, from one source
-    LIMIT_CONNECTIONS,         // at once
+    LIMIT_LOGINS,            // a minute, from everywhere
+    LIMIT_LOGINS_PER_SOURCE, // a minute, from one source
+    LIMIT_CONNECTIONS,       // at once
     LIMIT_CONNECTIONS_PER_SOURCE,
     LIMIT_SESSIONS,  // open at once, over all connections
     LIMIT_CHANNELS,  // ditto, of all kinds

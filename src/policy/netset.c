@@ -90,7 +90,7 @@ bool netset_has(const struct netset *s, const uint8_t address[16], time_t now, t
     for (unsigned prefix = 129; prefix-- > 0;) { // from the whole address down, cutting bits as it shortens
         bool found = false;
         if (prefix < 128)
-            wanted.address[prefix / 8] &= (uint8_t)~(0x80u >> prefix % 8);
+            wanted.address[prefix / 8] &= (uint8_t) ~(0x80u >> prefix % 8);
         if (!s->prefixes[prefix])
             continue;
         wanted.prefix = prefix;

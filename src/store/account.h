@@ -40,8 +40,8 @@ typedef enum err (*account_each_fn)(const struct account *account, void *arg, st
 MUST_CHECK enum err account_each(struct store *s, account_each_fn each, void *arg, struct fault *f);
 
 // ERR_CONFLICT, naming the owner, if the fingerprint is known already for another account; adding a key the
-// account has already is not an error (retry-safe), and gives it the options of the new one. *added (may be NULL): true
-// if anything changed.
+// account has already is not an error (retry-safe), and gives it the options of the new one. *added (may be
+// NULL): true if anything changed.
 MUST_CHECK enum err account_key_add(struct store *s, int64_t account_id, const struct pubkey *key, time_t now,
                                     bool *added, struct fault *f);
 // By fingerprint ("SHA256:...") or by exact comment. ERR_NOTFOUND, or ERR_CONFLICT if a comment matches

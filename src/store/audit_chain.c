@@ -1,4 +1,5 @@
-// The form in which records are hashed and marks are signed. Neither may ever change: old trails would not verify.
+// The form in which records are hashed and marks are signed. Neither may ever change: old trails would not
+// verify.
 #include "store/audit_chain.h"
 
 #include <string.h>
@@ -22,7 +23,7 @@ static void hash_text(EVP_MD_CTX *ctx, const char *text, int *ok)
 }
 
 enum err audit_hash(struct store *s, const unsigned char previous[STORE_HASH_SIZE],
-                           const struct audit_entry *r, unsigned char out[STORE_HASH_SIZE], struct fault *f)
+                    const struct audit_entry *r, unsigned char out[STORE_HASH_SIZE], struct fault *f)
 {
     EVP_MD_CTX *ctx = s->digest;
     int ok = EVP_DigestInit_ex2(ctx, s->sha256, NULL);
@@ -68,7 +69,8 @@ struct audit_entry audit_read_entry(const struct query *q)
 // What is signed: which mark it is, of which record, with which hash.
 #define MARK_SIZE (24 + 1 + 8 + STORE_HASH_SIZE)
 
-static void mark_bytes(enum audit_mark mark, int64_t seq, const unsigned char *hash, unsigned char out[MARK_SIZE])
+static void mark_bytes(enum audit_mark mark, int64_t seq, const unsigned char *hash,
+                       unsigned char out[MARK_SIZE])
 {
     static const char name[24] = "containarium audit 1";
     memcpy(out, name, sizeof name);
@@ -78,8 +80,9 @@ static void mark_bytes(enum audit_mark mark, int64_t seq, const unsigned char *h
     memcpy(out + 33, hash, STORE_HASH_SIZE);
 }
 
-enum err audit_sign(struct store *s, enum audit_mark mark, int64_t seq, const unsigned char hash[STORE_HASH_SIZE],
-                    unsigned char out[SIGNATURE_SIZE], struct fault *f)
+enum err audit_sign(struct store *s, enum audit_mark mark, int64_t seq,
+                    const unsigned char hash[STORE_HASH_SIZE], unsigned char out[SIGNATURE_SIZE],
+                    struct fault *f)
 {
     unsigned char bytes[MARK_SIZE];
     mark_bytes(mark, seq, hash, bytes);
@@ -110,14 +113,16 @@ enum err audit_read_mark(struct store *s, enum audit_mark mark, bool check, int6
         const void *signature = query_blob(&q, 2, &signature_size);
         if (hash_size != STORE_HASH_SIZE ||
             (check && !signer_verify(s->signer, bytes, sizeof bytes, signature, signature_size)))
-            e = fault_set(f, ERR_CONFLICT, "the %s of the audit trail (record %lld) is not signed with its key", name,
+            e = fault_set(f, ERR_CONFLICT,
+                          "the %s of the audit trail (record %lld) is not signed with its key", name,
                           (long long)*seq);
     }
     query_end(&q);
     return e;
 }
 
-enum err audit_write_anchor(struct store *s, int64_t seq, const unsigned char hash[STORE_HASH_SIZE], struct fault *f)
+enum err audit_write_anchor(struct store *s, int64_t seq, const unsigned char hash[STORE_HASH_SIZE],
+                            struct fault *f)
 {
     static const char sql[] = "UPDATE audit_anchor SET seq = ?, hash = ?, signature = ? WHERE id = 1";
     unsigned char signature[SIGNATURE_SIZE];
@@ -133,6 +138,7 @@ enum err audit_write_anchor(struct store *s, int64_t seq, const unsigned char ha
     query_bind_blob(&q, signature, sizeof signature);
     e = query_run(&q, &changes, f);
     if (e == ERR_NONE && changes != 1)
-        e = fault_set(f, ERR_IO, "the beginning mark of the audit trail is missing; restore a backup of the database");
+        e = fault_set(f, ERR_IO,
+                      "the beginning mark of the audit trail is missing; restore a backup of the database");
     return e;
 }

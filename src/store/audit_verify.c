@@ -62,9 +62,10 @@ static enum err walk_row(struct audit_walk *w, const struct query *q, struct fau
         return e;
     const void *stored = query_blob(q, AUDIT_ENTRY_HASH, &size);
     if (size != STORE_HASH_SIZE || memcmp(stored, expected, STORE_HASH_SIZE) != 0)
-        return fault_set(f, ERR_CONFLICT,
-                         "the audit trail is broken at %lld: this row, or the one before it, is not what was written",
-                         (long long)r.seq);
+        return fault_set(
+            f, ERR_CONFLICT,
+            "the audit trail is broken at %lld: this row, or the one before it, is not what was written",
+            (long long)r.seq);
     w->seq = r.seq;
     w->rows++;
     memcpy(w->hash, expected, sizeof expected);
@@ -78,10 +79,12 @@ static enum err walk_end(struct audit_walk *w, struct fault *f)
     int64_t seq = 0;
     enum err e = audit_read_mark(w->store, AUDIT_MARK_HEAD, true, &seq, hash, f);
     if (e == ERR_NONE && seq != w->seq)
-        e = fault_set(f, ERR_CONFLICT, "the audit trail is broken at %lld: it ends there, but %lld rows were written",
+        e = fault_set(f, ERR_CONFLICT,
+                      "the audit trail is broken at %lld: it ends there, but %lld rows were written",
                       (long long)w->seq + 1, (long long)seq);
     if (e == ERR_NONE && memcmp(hash, w->hash, sizeof hash) != 0)
-        e = fault_set(f, ERR_CONFLICT, "the audit trail is broken at %lld: the end mark does not fit", (long long)seq);
+        e = fault_set(f, ERR_CONFLICT, "the audit trail is broken at %lld: the end mark does not fit",
+                      (long long)seq);
     return e;
 }
 

@@ -27,7 +27,8 @@ static void read_ban(const struct query *q, struct ban_row *out)
 enum err ban_find(struct store *s, const char *user, const char *subnet, time_t now, struct ban_row *out,
                   struct fault *f)
 {
-    static const char sql[] = BAN_SELECT "WHERE subnet = ? AND user = ? AND " IN_FORCE " ORDER BY id DESC LIMIT 1";
+    static const char sql[] =
+        BAN_SELECT "WHERE subnet = ? AND user = ? AND " IN_FORCE " ORDER BY id DESC LIMIT 1";
     struct query q;
     bool row = false;
     enum err e = query_read(s, sql, &q, f);
@@ -72,9 +73,11 @@ enum err ban_add(struct store *s, struct ban_row *row, struct fault *f)
     return e;
 }
 
-enum err ban_lift(struct store *s, const char *user, const char *subnet, const char *by, time_t now, struct fault *f)
+enum err ban_lift(struct store *s, const char *user, const char *subnet, const char *by, time_t now,
+                  struct fault *f)
 {
-    static const char sql[] = "UPDATE bans SET lifted = ?, lifted_by = ? WHERE subnet = ? AND user = ? AND " IN_FORCE;
+    static const char sql[] =
+        "UPDATE bans SET lifted = ?, lifted_by = ? WHERE subnet = ? AND user = ? AND " IN_FORCE;
     struct query q;
     int changes = 0;
     enum err e = query_write(s, sql, &q, f);
@@ -170,7 +173,8 @@ enum err ban_each(struct store *s, unsigned limit, ban_each_fn each, void *arg, 
 
 // ---- known sources
 
-enum err known_source_touch(struct store *s, const char *source, const char *fingerprint, time_t now, struct fault *f)
+enum err known_source_touch(struct store *s, const char *source, const char *fingerprint, time_t now,
+                            struct fault *f)
 {
     static const char sql[] = "INSERT INTO known_sources (source, fingerprint, last) VALUES (?, ?, ?)"
                               " ON CONFLICT (source, fingerprint) DO UPDATE SET last = excluded.last";
@@ -184,8 +188,8 @@ enum err known_source_touch(struct store *s, const char *source, const char *fin
     return query_run(&q, NULL, f);
 }
 
-enum err known_source_has(struct store *s, const char *source, const char *fingerprint, time_t since, bool *out,
-                          struct fault *f)
+enum err known_source_has(struct store *s, const char *source, const char *fingerprint, time_t since,
+                          bool *out, struct fault *f)
 {
     static const char any[] = "SELECT 1 FROM known_sources WHERE source = ? AND last > ? LIMIT 1";
     static const char one[] = "SELECT 1 FROM known_sources WHERE source = ? AND last > ? AND fingerprint = ?";
@@ -205,7 +209,8 @@ enum err known_source_has(struct store *s, const char *source, const char *finge
 
 enum err known_source_each(struct store *s, time_t since, known_source_fn each, void *arg, struct fault *f)
 {
-    static const char sql[] = "SELECT source, max(last) FROM known_sources WHERE last > ? GROUP BY source ORDER BY 2 DESC";
+    static const char sql[] =
+        "SELECT source, max(last) FROM known_sources WHERE last > ? GROUP BY source ORDER BY 2 DESC";
     struct query q;
     bool row = true;
     enum err e = query_read(s, sql, &q, f);

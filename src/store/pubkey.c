@@ -254,8 +254,8 @@ static struct bytes next_word(struct bytes *line)
     return word;
 }
 
-// Options off the front of a line that does not begin with a type. A line without a type anywhere is no key line, and
-// is told so instead.
+// Options off the front of a line that does not begin with a type. A line without a type anywhere is no key
+// line, and is told so instead.
 static enum err take_options(struct bytes *line, struct pubkey *key, struct fault *f)
 {
     struct keyoption parsed;

@@ -16,16 +16,16 @@ struct pubkey {
     char base64[PUBKEY_BASE64_SIZE];           // canonical, padded
     char fingerprint[PUBKEY_FINGERPRINT_SIZE]; // as ssh-keygen -l prints it
     char comment[PUBKEY_COMMENT_SIZE];         // printable, cut if longer; "" if none
-    char options[KEYOPTION_TEXT];              // what stood in front of it, as written and checked; "" if nothing
-    unsigned bits; // 256 for ed25519, modulus length for RSA, curve size for ECDSA
+    char options[KEYOPTION_TEXT]; // what stood in front of it, as written and checked; "" if nothing
+    unsigned bits;                // 256 for ed25519, modulus length for RSA, curve size for ECDSA
 };
 
-// Accepts "[OPTIONS] TYPE BASE64 [COMMENT]" with surrounding blanks; options as policy/keyoption.h. ssh-ed25519, ecdsa-sha2-nistp{256,384,521} and
-// ssh-rsa
+// Accepts "[OPTIONS] TYPE BASE64 [COMMENT]" with surrounding blanks; options as policy/keyoption.h.
+// ssh-ed25519, ecdsa-sha2-nistp{256,384,521} and ssh-rsa
 // (>= 2048 bits here; the gateway's rsa_min_bits decides at login). The type in the blob must equal the
 // text's and the blob's fields must fill it exactly. Refused, each with its own reason: options that are
-// not known, sk-* and certificate keys (say why), DSA, private keys ("this is a private key; give the .pub file"),
-// empty input.
+// not known, sk-* and certificate keys (say why), DSA, private keys ("this is a private key; give the .pub
+// file"), empty input.
 MUST_CHECK enum err pubkey_parse(const char *text, size_t length, struct pubkey *out, struct fault *f);
 
 // From the blob alone, as it arrives from the wire (base64).

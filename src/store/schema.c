@@ -108,8 +108,8 @@ static const char migration_2[] =
     "UPDATE audit_head SET (seq, hash) = (SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1)"
     "  WHERE EXISTS (SELECT 1 FROM audit);";
 
-// Key options, limits a user has of their own, bans, sources people log in from; the end of the audit trail signed, and
-// a beginning other than its first record, once retention has taken that.
+// Key options, limits a user has of their own, bans, sources people log in from; the end of the audit trail
+// signed, and a beginning other than its first record, once retention has taken that.
 static const char migration_3[] =
     "ALTER TABLE keys ADD COLUMN options TEXT NOT NULL DEFAULT '';"
     "CREATE TABLE limits ("

@@ -27,7 +27,8 @@ static enum err make_key(const char *path, EVP_PKEY **out, struct fault *f)
         return fault_set(f, ERR_INVALID, "the path %.100s... is too long", path);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || (file = fdopen(fd, "w")) == NULL) {
-        e = fault_errno(f, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO, "cannot write %.200s", temporary);
+        e = fault_errno(f, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO, "cannot write %.200s",
+                        temporary);
         if (fd >= 0)
             close(fd);
         return e;
@@ -37,7 +38,8 @@ static enum err make_key(const char *path, EVP_PKEY **out, struct fault *f)
         e = fault_set(f, ERR_FAILED, "cannot make a key for the audit trail");
     else if (PEM_write_PrivateKey(file, key, NULL, NULL, 0, NULL, NULL) != 1 || fflush(file) != 0 ||
              fsync(fileno(file)) != 0)
-        e = fault_errno(f, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO, "cannot write %.200s", temporary);
+        e = fault_errno(f, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO, "cannot write %.200s",
+                        temporary);
     if (fclose(file) != 0 && e == ERR_NONE)
         e = fault_errno(f, ERR_IO, "cannot write %.200s", temporary);
     if (e == ERR_NONE && rename(temporary, path) != 0)
@@ -100,8 +102,8 @@ void signer_free(struct signer *s)
     free(s);
 }
 
-enum err signer_sign(const struct signer *s, const void *data, size_t length, unsigned char out[SIGNATURE_SIZE],
-                     struct fault *f)
+enum err signer_sign(const struct signer *s, const void *data, size_t length,
+                     unsigned char out[SIGNATURE_SIZE], struct fault *f)
 {
     size_t size = SIGNATURE_SIZE;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -111,10 +113,12 @@ enum err signer_sign(const struct signer *s, const void *data, size_t length, un
     return ok ? ERR_NONE : fault_set(f, ERR_MEMORY, "cannot sign the audit trail");
 }
 
-bool signer_verify(const struct signer *s, const void *data, size_t length, const void *signature, size_t size)
+bool signer_verify(const struct signer *s, const void *data, size_t length, const void *signature,
+                   size_t size)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = ctx != NULL && size == SIGNATURE_SIZE && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, s->key) == 1 &&
+    bool ok = ctx != NULL && size == SIGNATURE_SIZE &&
+              EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, s->key) == 1 &&
               EVP_DigestVerify(ctx, signature, size, data, length) == 1;
     EVP_MD_CTX_free(ctx);
     return ok;

@@ -1,5 +1,5 @@
-// The key that signs the marks of the audit trail: Ed25519, in a file of its own beside the database. Whoever can write
-// the database but not read this file cannot make a trail that verifies.
+// The key that signs the marks of the audit trail: Ed25519, in a file of its own beside the database. Whoever
+// can write the database but not read this file cannot make a trail that verifies.
 #ifndef STORE_SIGNER_H
 #define STORE_SIGNER_H
 
@@ -15,7 +15,8 @@ void signer_free(struct signer *s); // NULL is fine
 
 MUST_CHECK enum err signer_sign(const struct signer *s, const void *data, size_t length,
                                 unsigned char out[SIGNATURE_SIZE], struct fault *f);
-bool signer_verify(const struct signer *s, const void *data, size_t length, const void *signature, size_t size);
+bool signer_verify(const struct signer *s, const void *data, size_t length, const void *signature,
+                   size_t size);
 const char *signer_public(const struct signer *s); // the public key, 64 hex digits
 
 #endif

@@ -22,8 +22,8 @@ struct store;
 // changed by hand (an index dropped, a trigger added) counts as damaged. One that another process has open is
 // refused with ERR_CONFLICT (flock on PATH.lock). *out is NULL on error.
 MUST_CHECK enum err store_open(const char *path, struct store **out, struct fault *f);
-// The key that signs the audit trail is the file PATH.audit-key, made with a new database; ERR_NOTFOUND if it is missing
-// beside one that was signed.
+// The key that signs the audit trail is the file PATH.audit-key, made with a new database; ERR_NOTFOUND if it
+// is missing beside one that was signed.
 void store_close(struct store *s); // NULL is fine; commits nothing: uncommitted writes roll back
 
 // Ends the open write group, if any. On error (full disk, I/O) everything written since the last commit is
@@ -37,8 +37,8 @@ bool store_dirty(const struct store *s); // true if there is something to commit
 // read-only).
 MUST_CHECK enum err store_check_space(struct store *s, struct fault *f);
 
-// Makes a new key for the audit trail in the place of one that was lost or given away, signs the trail as it stands, and
-// says so in it.
+// Makes a new key for the audit trail in the place of one that was lost or given away, signs the trail as it
+// stands, and says so in it.
 MUST_CHECK enum err store_renew_audit_key(const char *path, struct fault *f);
 
 int store_schema_version(const struct store *s);

@@ -8,7 +8,8 @@ static const struct admit_limits limits = {
 
 static enum admit_verdict decide(unsigned unauthenticated, bool known, uint32_t dice)
 {
-    struct admit_load load = {.connections = unauthenticated, .unauthenticated = unauthenticated, .known = known};
+    struct admit_load load = {
+        .connections = unauthenticated, .unauthenticated = unauthenticated, .known = known};
     return admit_decide(&limits, &load, dice);
 }
 

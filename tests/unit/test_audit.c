@@ -237,7 +237,8 @@ static void tampering_is_found(void **state)
          "broken at 10: it ends there, but 10 rows were written"}, // the tail
         {"DELETE FROM audit", "broken at 1"},
         {"DELETE FROM audit WHERE seq = 10; UPDATE audit_head SET seq = 9", "not signed with its key"},
-        {"DELETE FROM audit WHERE seq = 10; UPDATE audit_head SET (seq, hash) = (SELECT seq, hash FROM audit WHERE seq = 9)",
+        {"DELETE FROM audit WHERE seq = 10; UPDATE audit_head SET (seq, hash) = (SELECT seq, hash FROM audit "
+         "WHERE seq = 9)",
          "end mark of the audit trail (record 9) is not signed"}, // the tail, well cut
         {"UPDATE audit_head SET signature = x''", "not signed with its key"},
         {"UPDATE audit_anchor SET (seq, hash) = (SELECT seq, hash FROM audit WHERE seq = 5);"
@@ -394,7 +395,8 @@ static void walked_while_others_write(void **state)
     audit_walk_free(walk);
 }
 
-static enum err count_exported(const struct audit_record *record, const char *hash, void *arg, struct fault *f)
+static enum err count_exported(const struct audit_record *record, const char *hash, void *arg,
+                               struct fault *f)
 {
     (void)f;
     assert_int_equal(strlen(hash), 64);

@@ -217,9 +217,9 @@ static void roles(void **state)
     assert_false(role_parse("", &role));
 }
 
-// The whole matrix, printed and checked: role x option of the key x request. Roles differ at the console only, whose
-// verbs have their own table; here they must not differ at all. S session in the box, J jump, F forward through the box,
-// C console, - denied.
+// The whole matrix, printed and checked: role x option of the key x request. Roles differ at the console
+// only, whose verbs have their own table; here they must not differ at all. S session in the box, J jump, F
+// forward through the box, C console, - denied.
 static void the_whole_matrix(void **state)
 {
     static const struct {
@@ -262,10 +262,13 @@ static void the_whole_matrix(void **state)
         {"restrict", "S-----------C-----"},
         {"restrict,command=\"make\"", "S-----------------"},
         {"from=\"192.0.2.0/24\",expiry-time=\"20300101\"", "SSFFJJ-FF---CC----"}, // judged at the login
-        {"no-X11-forwarding,no-user-rc", "SSFFJJ-FF---CC----"},               // the box's own sshd's
+        {"no-X11-forwarding,no-user-rc", "SSFFJJ-FF---CC----"},                   // the box's own sshd's
     };
-    static const char letters[] = {
-        [AUTHZ_DENY] = '-', [AUTHZ_BOX_SESSION] = 'S', [AUTHZ_BOX_JUMP] = 'J', [AUTHZ_BOX_FORWARD] = 'F', [AUTHZ_CONSOLE] = 'C'};
+    static const char letters[] = {[AUTHZ_DENY] = '-',
+                                   [AUTHZ_BOX_SESSION] = 'S',
+                                   [AUTHZ_BOX_JUMP] = 'J',
+                                   [AUTHZ_BOX_FORWARD] = 'F',
+                                   [AUTHZ_CONSOLE] = 'C'};
     struct fault f = {.text = ""};
     (void)state;
     for (size_t i = 0; i < COUNT(requests); i++)
@@ -286,16 +289,19 @@ static void the_whole_matrix(void **state)
                     .jump_ports = "22",
                     .key = &key,
                 };
-                struct authz_request r = {.kind = requests[i].kind, .host = requests[i].host, .port = requests[i].port};
+                struct authz_request r = {
+                    .kind = requests[i].kind, .host = requests[i].host, .port = requests[i].port};
                 enum authz_verdict v = authz_decide(&s, &r, true, reason, sizeof reason);
                 assert_int_equal(v == AUTHZ_DENY, reason[0] != '\0'); // a refusal has its reason
                 got[i] = letters[v];
-                enum authz_verdict off = authz_decide(&s, &r, false, reason, sizeof reason); // [box] forwarding = no
+                enum authz_verdict off =
+                    authz_decide(&s, &r, false, reason, sizeof reason); // [box] forwarding = no
                 assert_int_equal(off, v == AUTHZ_BOX_FORWARD ? AUTHZ_DENY : v);
             }
             printf("%-9s %-40.40s %s\n", role_name((enum role)role), options[o].option, got);
             if (strcmp(got, options[o].expected) != 0)
-                fail_msg("%s %s: expected %s", role_name((enum role)role), options[o].option, options[o].expected);
+                fail_msg("%s %s: expected %s", role_name((enum role)role), options[o].option,
+                         options[o].expected);
         }
     }
 }
@@ -306,8 +312,7 @@ int main(void)
         cmocka_unit_test(kinds),         cmocka_unit_test(targets),
         cmocka_unit_test(without_a_box), cmocka_unit_test(names_that_look_like_aliases),
         cmocka_unit_test(port_lists),    cmocka_unit_test(refusals_tell_nothing),
-        cmocka_unit_test(roles),
-        cmocka_unit_test(the_whole_matrix),
+        cmocka_unit_test(roles),         cmocka_unit_test(the_whole_matrix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

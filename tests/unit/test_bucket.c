@@ -17,7 +17,7 @@ static void takes_what_it_holds(void **state)
     assert_true(bucket_take(&full, &rate, 1, 1001000, &wait));
     assert_int_equal(bucket_holds(full, &rate, 1001000), 0);
     assert_int_equal(bucket_holds(full, &rate, 1003000), 2);
-    assert_int_equal(bucket_holds(full, &rate, 9999000), 3); // never more than the burst
+    assert_int_equal(bucket_holds(full, &rate, 9999000), 3);    // never more than the burst
     assert_false(bucket_take(&full, &rate, 4, 9999000, &wait)); // nor at once
 }
 
@@ -46,12 +46,13 @@ static void owes(void **state)
 
 static void large_numbers(void **state)
 {
-    const struct bucket_rate fast = {.amount = UINT64_C(1000000000000), .period = 1000000000, .burst = 1 << 20};
+    const struct bucket_rate fast = {
+        .amount = UINT64_C(1000000000000), .period = 1000000000, .burst = 1 << 20};
     const struct bucket_rate slow = {.amount = 1, .period = UINT64_C(1000000000000), .burst = 1};
     uint64_t full = 0, now = UINT64_C(86400) * 365 * 1000000000;
     (void)state;
     assert_true(bucket_take(&full, &fast, 1 << 20, now, NULL));
-    assert_int_equal(full - now, 1048); // nanoseconds for a MiB at a terabyte a second
+    assert_int_equal(full - now, 1048);             // nanoseconds for a MiB at a terabyte a second
     full = bucket_after(0, &slow, UINT64_MAX, now); // does not wrap around
     assert_true(full > now);
     assert_false(bucket_take(&full, &slow, 1, now, NULL));

@@ -592,7 +592,7 @@ static void complete_line(const struct command *c, const char *who, char *out, s
     switch (c->account) {
     case ACCOUNT_NONE:
         snprintf(out, size, "%s%s", c->name,
-                 strncmp(c->name, "bans ", 5) == 0 && c->changes                            ? " 192.0.2.1"
+                 strncmp(c->name, "bans ", 5) == 0 && c->changes                        ? " 192.0.2.1"
                  : strcmp(c->name, "restore") == 0 || strcmp(c->name, "image use") == 0 ? " nothing"
                                                                                         : "");
         return;

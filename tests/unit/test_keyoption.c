@@ -123,8 +123,8 @@ static void end_of_the_options(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accepted),     cmocka_unit_test(refused),
-        cmocka_unit_test(the_boxs_own), cmocka_unit_test(where_and_until_when),
+        cmocka_unit_test(accepted),           cmocka_unit_test(refused),
+        cmocka_unit_test(the_boxs_own),       cmocka_unit_test(where_and_until_when),
         cmocka_unit_test(end_of_the_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -276,7 +276,8 @@ static void migration_keeps_the_chain(void **state)
     assert_ok(store_commit(x->store, &f));
     fixture_close(x);
     snprintf(old, sizeof old, "%s.1", x->path); // what version 1 would have left
-    snprintf(copy, sizeof copy, "ATTACH '%s' AS new; INSERT INTO audit SELECT * FROM new.audit; DETACH new", x->path);
+    snprintf(copy, sizeof copy, "ATTACH '%s' AS new; INSERT INTO audit SELECT * FROM new.audit; DETACH new",
+             x->path);
     assert_int_equal(sqlite3_open(old, &db), SQLITE_OK);
     assert_ok(schema_migrate(db, old, 0, 1, &f));
     assert_int_equal(sqlite3_exec(db, copy, NULL, NULL, NULL), SQLITE_OK);
@@ -292,7 +293,8 @@ static void migration_keeps_the_chain(void **state)
     assert_ok(audit_verify(x->store, &rows, &f));
 }
 
-// The key is half of the proof: without it, or with another, nothing starts until somebody says so, on record.
+// The key is half of the proof: without it, or with another, nothing starts until somebody says so, on
+// record.
 static void the_key_of_the_trail(void **state)
 {
     struct fixture *x = *state;

@@ -33,7 +33,7 @@ static void life_of_a_ban(void **state)
     assert_ok(ban_find(x->store, "alice", "192.0.2.1", 4599, &found, &f));
     assert_int_equal(found.id, row.id);
     assert_err(ERR_NOTFOUND, ban_find(x->store, "alice", "192.0.2.1", 4600, &found, &f)); // over
-    assert_err(ERR_NOTFOUND, ban_find(x->store, "", "192.0.2.1", 1000, &found, &f));      // not the whole source
+    assert_err(ERR_NOTFOUND, ban_find(x->store, "", "192.0.2.1", 1000, &found, &f)); // not the whole source
     assert_err(ERR_NOTFOUND, ban_find(x->store, "bob", "192.0.2.1", 1000, &found, &f));
     struct ban_row again = ban("alice", "192.0.2.1", 2000, 9000);
     assert_err(ERR_CONFLICT, ban_add(x->store, &again, &f));
@@ -130,9 +130,14 @@ static void own_limits(void **state)
     static const struct {
         enum limit_name name;
         const char *text;
-    } bad[] = {{LIMIT_SESSIONS, "0"},    {LIMIT_SESSIONS, "many"},  {LIMIT_SESSIONS, "-1"},
-               {LIMIT_SESSIONS, "10MB"}, {LIMIT_SESSIONS, "99999999999999999999"},
-               {LIMIT_BANDWIDTH, "10"},  {LIMIT_BURST, "none"},     {LIMIT_BURST, "1KB"}};
+    } bad[] = {{LIMIT_SESSIONS, "0"},
+               {LIMIT_SESSIONS, "many"},
+               {LIMIT_SESSIONS, "-1"},
+               {LIMIT_SESSIONS, "10MB"},
+               {LIMIT_SESSIONS, "99999999999999999999"},
+               {LIMIT_BANDWIDTH, "10"},
+               {LIMIT_BURST, "none"},
+               {LIMIT_BURST, "1KB"}};
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_err(ERR_INVALID, limit_parse(bad[i].name, bad[i].text, &n, &f));
 }
