@@ -9,7 +9,7 @@
 #include "control/describe.h"
 #include "control/table.h"
 
-#define STEP_ROWS 5000 // verified before others have their turn: some 10 ms
+#define STEP_ROWS 2000 // verified before others have their turn: a few ms
 
 // ---- verify
 

@@ -9,7 +9,7 @@
 
 #define FIRST_SECONDS 60   // after the start
 #define EVERY_SECONDS 3600 // between two looks
-#define ROWS 2000          // at once; more of them follow after PAUSE_MS
+#define ROWS 500           // at once; more of them follow after PAUSE_MS
 #define PAUSE_MS 100
 
 struct retention {

@@ -138,6 +138,44 @@ static void query(struct fixture *x, const char *what, struct audit_query q)
     printf("audit %-26s %7.2f ms, %u rows\n", what, (now_us() - start) / 1e3, rows);
 }
 
+static enum err count_user(const struct audit_count *c, void *arg, struct fault *f)
+{
+    (void)c;
+    (void)f;
+    ++*(unsigned *)arg;
+    return ERR_NONE;
+}
+
+// What `audit summary`, `security status` and retention cost, and the longest the loop waits for a step of
+// verify.
+static void whole_trail(struct fixture *x)
+{
+    struct fault f = {.text = ""};
+    struct audit_walk *walk = NULL;
+    unsigned users = 0, removed = 0;
+    uint64_t n = 0;
+    bool done = false;
+    double start = now_us(), longest = 0;
+    need(audit_count_users(x->store, 0, count_user, &users, &f), &f);
+    printf("audit summary of all:            %7.2f ms, %u users\n", (now_us() - start) / 1e3, users);
+    start = now_us();
+    need(audit_count_event(x->store, AUDIT_LOGIN_FAILED, 0, &n, &f), &f);
+    printf("audit count of an event:         %7.2f ms, %llu rows\n", (now_us() - start) / 1e3,
+           (unsigned long long)n);
+    need(audit_walk_new(x->store, &walk, &f), &f);
+    while (!done) {
+        start = now_us();
+        need(audit_walk_step(walk, 5000, &done, &f), &f);
+        longest = now_us() - start > longest ? now_us() - start : longest;
+    }
+    audit_walk_free(walk);
+    printf("audit verify, longest step:      %7.2f ms\n", longest / 1e3);
+    start = now_us();
+    need(audit_expire(x->store, INT64_MAX, 2000, &removed, &f), &f);
+    need(store_commit(x->store, &f), &f);
+    printf("retention:                       %7.2f ms for %u rows\n", (now_us() - start) / 1e3, removed);
+}
+
 static void trail(struct fixture *x, unsigned rows)
 {
     struct fault f = {.text = ""};
@@ -172,6 +210,7 @@ static void trail(struct fixture *x, unsigned rows)
     query(x, "of 1000 seconds", (struct audit_query){.since = 1000 + rows / 2, .until = 2000 + rows / 2});
     query(x, "of an event and 1000 seconds",
           (struct audit_query){.event = "login", .since = 1000 + rows / 2, .until = 2000 + rows / 2});
+    whole_trail(x);
     fixture_close(x);
     start = now_us();
     fixture_open(x);
