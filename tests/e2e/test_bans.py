@@ -3,6 +3,7 @@ import asyncio
 import concurrent.futures
 import json
 import socket
+import sqlite3
 import subprocess
 
 import asyncssh
@@ -68,12 +69,21 @@ def test_three_failures_ban_the_name_at_its_source(guarded, carol):
     assert guarded.audit(event="banned")[-1]["user"] == "carol"
 
 
+def on_disk(rig, event):
+    """Records of the event that are committed: another reader of the database sees only those."""
+    with sqlite3.connect(f"file:{rig.database}?mode=ro", uri=True) as db:
+        (count,) = db.execute("SELECT count(*) FROM audit WHERE event = ? AND user != ''", (event,)).fetchone()
+    db.close()
+    return count
+
+
 def test_a_ban_survives_a_restart(guarded, carol):
     fail(guarded, "carol", OFFICE, 2)
+    until(lambda: on_disk(guarded, "login-failed") == 2, what="both are committed; nobody had to wait for that")
     guarded.control.kill()
     guarded.start_control()
     fail(guarded, "carol", OFFICE, 1)  # the two before are counted again
-    until(lambda: guarded.json("bans", "list"), what="the third one bans")
+    until(lambda: guarded.json("bans", "list") and on_disk(guarded, "banned"), what="the third one bans")
     guarded.control.kill()
     guarded.start_control()
     assert "not accepted until" in enters(guarded, "carol", carol.key, OFFICE)
