@@ -139,10 +139,10 @@ static const struct config_option options[] = {
     {"box", "jump_ports", CONFIG_PORTS, AT(jump_ports), "22", 0, 0, NULL, true,
      "Ports of one's own box reachable with ssh -J or -W: numbers and ranges separated by spaces."},
 
-    {"limits", "logins", CONFIG_UINT, AT(limit_logins), "120", 1, 100000, NULL, true,
+    {"limits", "logins", CONFIG_UINT, AT(limit_logins), "600", 1, 100000, NULL, true,
      "Logins of one user a minute, saved up to as many. These limits are each user's unless `containarium limits USER` "
      "gave them others."},
-    {"limits", "logins_per_source", CONFIG_UINT, AT(limit_logins_per_source), "120", 1, 100000, NULL, true,
+    {"limits", "logins_per_source", CONFIG_UINT, AT(limit_logins_per_source), "600", 1, 100000, NULL, true,
      "Ditto, from one source."},
     {"limits", "connections", CONFIG_UINT, AT(limit_connections), "100", 1, 100000, NULL, true,
      "Connections of one user at once."},

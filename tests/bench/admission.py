@@ -159,7 +159,7 @@ def main():
     parser.add_argument("--logins", type=int, default=100)
     parser.add_argument("--nat", type=int, default=10_000, help="failed logins in the office; 0 leaves it out")
     options = parser.parse_args()
-    with gateway(limits={"logins": "100000", "logins_per_source": "100000"}, bans={"never": "127.64.0.0/10"}) as rig, \
+    with gateway(bans={"never": "127.64.0.0/10"}) as rig, \
             tempfile.TemporaryDirectory() as folder:
         user = rig.person("judy")
         rig.ok("create", "judy", "--ssh-key", user.public_key, "--static", "127.0.0.1:9")

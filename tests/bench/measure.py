@@ -28,6 +28,7 @@ def gateway(**overrides):
     folder = Path(tempfile.mkdtemp(prefix="containarium-bench."))
     folder.chmod(0o755)
     incus = Incus.prepare(folder, CONTROL_USER)
+    overrides.setdefault("limits", {"logins": "100000", "logins_per_source": "100000"})  # one user stands for many
     rig = Rig(incus, folder, **overrides)
     try:
         yield rig.start()
