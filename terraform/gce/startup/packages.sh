@@ -40,7 +40,7 @@ need() {
 add_source() {
     local mirror
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
-        awk -v release="$(codename)" '$2 == release { print $1; exit }')
+        awk -v release="$(codename)" '$2 == release && !seen++ { print $1 }')
     [[ -n $mirror ]] || refuse "apt has no source for $(codename)" "is boot_image an ordinary Debian?"
     printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nSigned-By: %s\n\n' \
         "$mirror" "$1" "$2" "$ARCHIVE_KEYRING" >>"$APT_LIST"
