@@ -11,11 +11,12 @@ apt_get() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@"
 }
 
-# Debian's own timer may be reading the lists at this moment.
+# Early in a start names may not resolve yet, and Debian's own timer may hold the lists. Without the error mode, apt
+# calls it a success when it has read nothing.
 apt_update() {
     local try
     for try in 1 2 3 4 5 6 7 8 9 10; do
-        if apt_get update; then return 0; fi
+        if apt_get -o APT::Update::Error-Mode=any update; then return 0; fi
         say "the package lists could not be read, attempt $try"
         sleep 10
     done
