@@ -35,7 +35,7 @@ here=(--project="$PROJECT" --zone="$ZONE")
 mkdir -p "$WORK/gce"
 export TF_IN_AUTOMATION=1
 
-# ---- helpers -----------------------------------------------------------------------------------------------------
+# ---- what the steps are made of ----------------------------------------------------------------------------------
 
 terraform_here() { # terraform_here VERB OPTIONS...: in this run's own copy, with its variables and state
     terraform -chdir="$WORK/gce" "$@"

@@ -16,7 +16,7 @@ import grpc
 import msgpack
 
 FACTS = Path(__file__).parent / "google_facts.txt"
-ADDRESS = "registry.terraform.io/hashicorp/google"
+ADDRESS = "hashicorp/google"
 UNKNOWN = msgpack.ExtType(0, b"\0")  # how Terraform encodes a value that is not known yet
 LIST = 2  # NestedBlock.NestingMode
 

@@ -305,6 +305,7 @@ def test_another_server_with_the_disk_has_the_boxes(server, ssh):
     assert result.returncode == 0, result.stdout
     assert "creating" not in result.stdout
     assert server.state.startswith("ready: since ")
+    until(lambda: boxes(server)["olivia-container"] == "Running", 30, "a box that starts with its server runs")
     result = ssh("olivia", "cat kept")
     assert result.stdout == "precious\n", result.stderr
     assert server.out("containarium audit verify").startswith("The audit trail is whole")

@@ -11,12 +11,8 @@ scripts_dir() {
     echo "$folder"
 }
 
-# Boxes that start with Incus must find their firewall: it is loaded before, from where the last start left it.
 start_incus() {
-    local rules unit
-    for rules in /var/lib/containarium-setup/firewall-*.nft; do
-        [[ ! -e $rules ]] || nft -f "$rules"
-    done
+    local unit
     for unit in incus.socket incus.service incus-startup.service; do
         systemctl cat "$unit" >/dev/null 2>&1 || continue
         systemctl start "$unit"

@@ -11,11 +11,12 @@ apt_get() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@"
 }
 
-# Debian's own timer may be reading the lists at this moment.
+# Early in a start names may not resolve yet, and Debian's own timer may hold the lists. Without the error mode, apt
+# calls it a success when it has read nothing.
 apt_update() {
     local try
     for try in 1 2 3 4 5 6 7 8 9 10; do
-        if apt_get update; then return 0; fi
+        if apt_get -o APT::Update::Error-Mode=any update; then return 0; fi
         say "the package lists could not be read, attempt $try"
         sleep 10
     done
@@ -40,8 +41,8 @@ need() {
 add_source() {
     local mirror
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' |
-        awk -v release="$(codename)" '$2 == release { print $1; exit }')
-    [[ -n $mirror ]] || refuse "apt knows no mirror for $(codename)" "add one to /etc/apt/sources.list"
+        awk -v release="$(codename)" '$2 == release && !seen++ { print $1 }')
+    [[ -n $mirror ]] || refuse "apt has no source for $(codename)" "is boot_image an ordinary Debian?"
     printf 'Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nSigned-By: %s\n\n' \
         "$mirror" "$1" "$2" "$ARCHIVE_KEYRING" >>"$APT_LIST"
 }
@@ -94,15 +95,24 @@ install_storage_tools() {
     if [[ $STORAGE_DRIVER == zfs ]]; then install_zfs; else need btrfs-progs; fi
 }
 
-# After the data disk is in place: its first start makes its state there.
+# Incus starts as it is installed, and with it boxes that the data disk brought along: what they need comes before.
+# Besides, it is what the package recommends and its scripts use.
 install_incus() {
     local incus=(incus)
+    need dnsmasq-base nftables lxcfs mmdebstrap uidmap zstd openssl openssh-client ca-certificates curl
+    load_box_firewall
     if known incus-base; then incus=(incus-base incus-client); fi
     installed incus || need "${incus[@]}"
     # Its own limits, in force without a restart: some twenty boxes take all inotify instances of a bare system.
     ! compgen -G '/etc/sysctl.d/*incus*.conf' >/dev/null || sysctl --quiet -p /etc/sysctl.d/*incus*.conf || true
-    # What the package recommends, and its scripts use.
-    need dnsmasq-base nftables lxcfs mmdebstrap uidmap zstd openssl openssh-client ca-certificates curl
+}
+
+# What boxes may reach, as the last start left it (the first one writes it before there are boxes).
+load_box_firewall() {
+    local rules
+    for rules in /var/lib/containarium-setup/firewall-*.nft; do
+        [[ ! -e $rules ]] || nft -f "$rules"
+    done
 }
 
 # ---- containarium itself -----------------------------------------------------------------------------------------
