@@ -14,8 +14,7 @@ from harness.wait import until
 @pytest.fixture(scope="module")
 def vault(incus, temp):
     """A gateway with a folder for backups of its own."""
-    folder = temp / "vault"
-    rig = Rig(incus, folder, control={"backup_dir": folder / "state" / "backups"}).start()
+    rig = Rig(incus, temp).start()
     yield rig
     rig.stop()
 

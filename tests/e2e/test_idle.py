@@ -12,7 +12,7 @@ from harness.wait import until
 @pytest.fixture(scope="module")
 def drowsy(incus, temp):
     """Freezes after a second without a session."""
-    rig = Rig(incus, temp / "drowsy", box={"idle_freeze": "1s", "idle_stop": "0s"}).start()
+    rig = Rig(incus, temp, box={"idle_freeze": "1s", "idle_stop": "0s"}).start()
     yield rig
     rig.stop()
 

@@ -11,7 +11,7 @@ def gallery(incus, temp):
     """A gateway with an alias of its own, and a second image that can be told from the first."""
     built = incus.query(f"/1.0/images/aliases/{incus.image}?project={incus.project}")["target"]
     incus.run("image", "alias", "create", ALIAS, built)
-    rig = Rig(incus, temp / "gallery", incus={"image": ALIAS}).start()
+    rig = Rig(incus, temp, incus={"image": ALIAS}).start()
     maker = rig.user("maker")
     maker.ok("echo other | sudo tee /etc/which >/dev/null; sudo rm -f /etc/ssh/ssh_host_* /etc/machine-id "
              "/var/lib/containarium/firstboot.done; sudo userdel -rf maker 2>/dev/null; sync", door="jump")

@@ -25,7 +25,7 @@ JSON = {"Content-Type": "application/json"}
 def gw(incus, temp):
     """A gateway with the HTTPS interface, and the certificates of `cert generate` in gw.certs."""
     port = free_port()
-    rig = Rig(incus, temp / "tls", control={"listen_tls": f"127.0.0.1:{port} [::1]:{port}"}).start()
+    rig = Rig(incus, temp, control={"listen_tls": f"127.0.0.1:{port} [::1]:{port}"}).start()
     rig.tls_port, rig.certs = port, rig.folder / "certs"
     rig.ok("cert", "generate", "--server-ip", "127.0.0.1", "--server-ip", "::1", "--server-name", "localhost",
            "--output-dir", rig.certs)

@@ -104,7 +104,8 @@ class Rig:
         sections = {
             "gateway": {"listen": f"127.0.0.1:{self.port} [::1]:{self.port}", "host_key_dir": self.host_key_dir},
             "control": {"state_dir": self.state_dir, "run_dir": self.run_dir, "gateway_user": GATEWAY_USER,
-                        "public_host": "127.0.0.1", "public_port": self.port},
+                        "public_host": "127.0.0.1", "public_port": self.port,
+                        "backup_dir": self.state_dir / "backups"},
             "incus": {"url": self.incus.url, "certificate": self.incus.cert_dir / "client.crt",
                       "key": self.incus.cert_dir / "client.key",
                       "server_certificate": self.incus.cert_dir / "server.crt", "project": self.incus.project,
