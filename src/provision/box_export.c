@@ -69,6 +69,7 @@ enum err box_export(struct box_run *r)
     run_step(r, 0, "Writing the backup");
     e = incus_image_save(r->i, result->fingerprint, s->file, &result->length, &r->fault);
     forget_image(r, result->fingerprint);
+    forget_leftovers(r); // Incus may have completed one that was cut off only now
     return e;
 }
 
