@@ -92,6 +92,7 @@ struct config {
     uint64_t ban_window, ban_duration, ban_duration_max, ban_memory; // ms
     uint64_t ban_growth;
     uint64_t ban_trust;          // ms
+    uint64_t invite_expiry;      // ms
     char ban_never[CONFIG_TEXT]; // subnets_have list
 
     // [audit]

@@ -181,6 +181,9 @@ static const struct config_option options[] = {
     {"bans", "never", CONFIG_SUBNETS, AT(ban_never), "", 0, 0, NULL, true,
      "Addresses and subnets whose failures ban nobody."},
 
+    {"enrol", "expiry", CONFIG_DURATION, AT(invite_expiry), "3d", 60000, 90 * DAY_MS, NULL, true,
+     "How long an invitation (`containarium invite`) can be used unless --expires says otherwise."},
+
     {"audit", "keep", CONFIG_DURATION, AT(audit_keep), "90d", 0, 36500 * DAY_MS, NULL, true,
      "How long records of the audit trail are kept; 0s: for ever."},
 

@@ -12,6 +12,7 @@
 #include "control/command_run.h"
 #include "control/describe.h"
 #include "control/key_list.h"
+#include "control/option.h"
 
 struct creation {
     struct key_list keys;
@@ -64,22 +65,12 @@ static enum err parse_static(const char *text, struct box_row *row, struct fault
 
 static enum err parse_limits(const struct command_run *run, struct box_row *row, struct fault *f)
 {
-    const char *disk = verb_option(run, "disk-quota"), *memory = verb_option(run, "memory");
-    const char *cpu = verb_option(run, "cpu"), *image = verb_option(run, "image");
-    const char *address = verb_option(run, "static");
-    enum err e = ERR_NONE;
-    if (disk != NULL && (e = size_parse(disk, &row->disk, f)) != ERR_NONE)
-        (void)fault_prefix(f, "--disk-quota");
-    else if (memory != NULL && (e = size_parse(memory, &row->memory, f)) != ERR_NONE)
-        (void)fault_prefix(f, "--memory");
-    else if (cpu != NULL && (e = cpu_parse(cpu, NULL, NULL, f)) != ERR_NONE)
-        (void)fault_prefix(f, "--cpu");
-    else if (address != NULL)
+    const char *image = verb_option(run, "image"), *address = verb_option(run, "static");
+    enum err e = option_box(run, row->cpu, &row->memory, &row->disk, f);
+    if (e == ERR_NONE && address != NULL)
         e = parse_static(address, row, f);
     if (e != ERR_NONE)
         return e;
-    if (cpu != NULL)
-        snprintf(row->cpu, sizeof row->cpu, "%s", cpu);
     if (image != NULL && (image[0] == '\0' || strlen(image) >= sizeof row->image))
         return fault_set(f, ERR_INVALID, "--image: \"%.60s\" is not an image's name", image);
     if (image != NULL)
@@ -132,9 +123,10 @@ static bool differs(struct command_run *run, bool wrong, const char *what, const
 static bool check_same(struct command_run *run, const struct creation *creation, const struct box_row *row)
 {
     const struct box_row *wish = &creation->row;
-    char keys[96], autostart[80];
+    char keys[96], autostart[80], role[80];
     snprintf(keys, sizeof keys, "%s keys add %s FILE", verb_program(run), run->user);
     snprintf(autostart, sizeof autostart, "%s autostart %s on|off", verb_program(run), run->user);
+    snprintf(role, sizeof role, "%s role %s user|operator|admin", verb_program(run), run->user);
     const char *remake = "delete the user and create it anew";
     bool autostart_said = verb_flag(run, "autostart") || verb_flag(run, "no-autostart");
     for (size_t i = 0; i < creation->keys.count; i++) {
@@ -148,7 +140,7 @@ static bool check_same(struct command_run *run, const struct creation *creation,
             return false;
     }
     return !differs(run, verb_option(run, "role") != NULL && creation->role != run->account.role, "role",
-                    remake) &&
+                    role) &&
            !differs(run, verb_option(run, "cpu") != NULL && strcmp(wish->cpu, row->cpu) != 0, "CPU limit",
                     remake) &&
            !differs(run, verb_option(run, "memory") != NULL && wish->memory != row->memory, "memory limit",

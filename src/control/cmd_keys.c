@@ -11,6 +11,7 @@
 #include "control/gateway_link.h"
 #include "control/key_list.h"
 #include "control/table.h"
+#include "store/invite.h"
 
 struct change {
     struct key_list keys;     // read from the caller
@@ -166,6 +167,21 @@ static enum err mark_for_removal(const struct account_key *key, void *arg, struc
     return ERR_NONE;
 }
 
+// "No others" is also said to those who were invited to bring one.
+static bool revoke_invitations(struct command_run *run)
+{
+    struct fault f;
+    unsigned count = 0;
+    if (strcmp(run->command->name, "keys replace") != 0)
+        return true;
+    if (invite_revoke(run->control->store, 0, run->user, time(NULL), &count, &f) != ERR_NONE) {
+        verb_fail(run, &f);
+        return false;
+    }
+    struct audit_record record = {.event = AUDIT_INVITE_REVOKED, .target = "keys replace"};
+    return count == 0 || verb_audit(run, &record);
+}
+
 static void on_keys_read(struct command_run *run)
 {
     struct change *change = run->state;
@@ -182,7 +198,7 @@ static void on_keys_read(struct command_run *run)
         return;
     }
     if (key_list_store(&change->keys, run, run->account.id, change->fresh, &change->added) &&
-        remove_keys(run))
+        remove_keys(run) && revoke_invitations(run))
         verb_commit(run, on_committed);
 }
 

@@ -151,6 +151,8 @@ bool verb_audit(struct command_run *run, struct audit_record *record);
 // Text of every help page. `words` may name a verb or a noun.
 // What somebody sees who comes to the interactive console.
 void command_greet(struct command_run *run);
+// Ditto who joins by an invitation.
+void command_welcome(struct command_run *run);
 void command_help(struct command_run *run, const char *const *words, size_t count);
 json_t *command_help_json(void);
 

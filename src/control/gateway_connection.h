@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "control/door.h"
+#include "control/enrol.h"
 #include "control/gateway_link.h"
 #include "policy/admit.h"
 #include "wire/message.h"
@@ -32,9 +33,10 @@ struct connection {
     struct session_row session;
     struct account account;
     bool console;
-    bool closed;       // the session row is closed already
-    bool kicked;       // was told to end: opens nothing more, whether it obeys or not
-    unsigned channels; // opened in all
+    enum joined joined; // by an invitation
+    bool closed;        // the session row is closed already
+    bool kicked;        // was told to end: opens nothing more, whether it obeys or not
+    unsigned channels;  // opened in all
     LIST_HEAD(, open_channel) open;
     unsigned open_channels, open_sessions;
     time_t admitted;
