@@ -93,6 +93,7 @@ struct config {
     uint64_t ban_growth;
     uint64_t ban_trust;          // ms
     uint64_t invite_expiry;      // ms
+    char fetch_allow[CONFIG_TEXT], fetch_ca[CONFIG_TEXT];
     char ban_never[CONFIG_TEXT]; // subnets_have list
 
     // [audit]

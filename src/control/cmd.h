@@ -23,6 +23,7 @@ void cmd_keys_list(struct command_run *run);
 void cmd_keys_add(struct command_run *run);
 void cmd_keys_remove(struct command_run *run);
 void cmd_keys_replace(struct command_run *run);
+void cmd_keys_sync(struct command_run *run);
 void cmd_invite(struct command_run *run);
 void cmd_invites_list(struct command_run *run);
 void cmd_invites_revoke(struct command_run *run);

@@ -16,7 +16,8 @@
 
 struct creation {
     struct key_list keys;
-    size_t next_key; // position among the options
+    size_t next_key;    // position among the options
+    const char *source; // of the key being read
     enum role role;
     struct box_row row; // what is asked for
     bool lazy, account_made;
@@ -398,7 +399,7 @@ static void on_key(struct command_run *run)
 {
     struct creation *creation = run->state;
     struct fault f;
-    if (key_list_add_text(&creation->keys, "--ssh-key", run->input, run->input_length, &f) != ERR_NONE)
+    if (key_list_add_input(&creation->keys, run, creation->source, &f) != ERR_NONE)
         verb_fail(run, &f);
     else
         read_next_key(run);
@@ -409,14 +410,9 @@ static void read_next_key(struct command_run *run)
     struct creation *creation = run->state;
     const char *source = verb_option_next(run, "ssh-key", &creation->next_key);
     const char *host_key = verb_option(run, "host-key");
-    if (source != NULL && (strncmp(source, "github:", 7) == 0 || strncmp(source, "gitlab:", 7) == 0))
-        verb_failf(
-            run, ERR_INVALID,
-            "--ssh-key %.60s: keys are not fetched from there yet; fetch them and pipe them in: curl -fsS "
-            "https://github.com/NAME.keys | %s create %s --ssh-key -",
-            source, verb_program(run), run->user);
-    else if (source != NULL)
-        verb_read(run, source, on_key);
+    creation->source = source;
+    if (source != NULL)
+        verb_read_keys(run, source, on_key);
     else if (host_key != NULL)
         verb_read(run, host_key, on_host_key);
     else
@@ -432,8 +428,8 @@ void cmd_create(struct command_run *run)
     if (parse_wishes(run, creation, &f) != ERR_NONE)
         verb_fail(run, &f);
     else if (verb_option(run, "ssh-key") == NULL)
-        verb_usage(run,
-                   "a key is needed to get in: --ssh-key FILE (the .pub file), or --ssh-key - to paste it");
+        verb_usage(run, "a key is needed to get in: --ssh-key FILE (the .pub file), github:NAME, "
+                        "gitlab:NAME, an https URL, or - to paste it; or let them bring it: invite");
     else
         read_next_key(run);
 }

@@ -8,7 +8,8 @@
     }
 
 static const struct command_option create_options[] = {
-    {"ssh-key", "FILE|-", true, "public key file; - reads standard input"},
+    {"ssh-key", "FILE|-|github:NAME|URL", true,
+     "public key file; - reads standard input; github:NAME, gitlab:NAME or an https URL is fetched"},
     {"role", "user|operator|admin", false, "what the account may do at the console; user unless said"},
     {"disk-quota", "SIZE", false, "size of the box's disk, e.g. 50GB"},
     {"cpu", "N|LIST", false, "4 = that many cores; 0-3, 2-4 or 0,2 = pinned to those cores"},
@@ -229,18 +230,29 @@ static const struct command table[] = {
      "Delete a snapshot", NULL, "snapshot delete alice before-upgrade", cmd_snapshot_delete},
     {"keys list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, NULL,
      "List a user's SSH keys", NULL, "keys list alice", cmd_keys_list},
-    {"keys add", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-]", 1, 2, NULL,
+    {"keys add", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-|URL]", 1, 2, NULL,
      "Let one more SSH key in",
-     "Without a file, or with -, the key is read from standard input. Other keys stay. A line may begin with "
+     "Without a file, or with -, the key is read from standard input; github:NAME, gitlab:NAME and https "
+     "URLs "
+     "are fetched by the gateway, and are the keys' comment from then on. Other keys stay. A line may begin "
+     "with "
      "options "
      "as in authorized_keys: from, expiry-time, command, permitopen, restrict, no-pty, no-port-forwarding, "
      "no-agent-forwarding. Added again, a key has its new options.",
-     "keys add alice laptop.pub\nkeys add alice < laptop.pub", cmd_keys_add},
+     "keys add alice laptop.pub\nkeys add alice < laptop.pub\nkeys add alice github:alice", cmd_keys_add},
     {"keys remove", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER FINGERPRINT|COMMENT", 2, 2,
      force_options, "Shut one SSH key out", "Sessions that came in with it end at once.",
      "keys remove alice SHA256:aTz6Jm...\nkeys remove alice alice@old-laptop", cmd_keys_remove},
-    {"keys replace", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-]", 1, 2, NULL,
-     "Let exactly these SSH keys in, and no others", NULL, "keys replace alice new.pub", cmd_keys_replace},
+    {"keys replace", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-|URL]", 1, 2, NULL,
+     "Let exactly these SSH keys in, and no others",
+     "Sessions of other keys end, and open invitations of the user are revoked.",
+     "keys replace alice new.pub", cmd_keys_replace},
+    {"keys sync", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL,
+     "Fetch again the SSH keys that came off the web",
+     "Keys that are new there are let in, keys that are gone there are shut out; keys from elsewhere stay. "
+     "If "
+     "a page cannot be fetched or has no key, nothing is changed.",
+     "keys sync alice", cmd_keys_sync},
     {"invite", ROLE_USER, ROLE_ADMIN, ACCOUNT_NAMED, true, "USER", 1, 1, invite_options,
      "Invite somebody to bring their own SSH key",
      "Prints a command with a token for them to run: it enrols the key their ssh offers, once. It makes the "

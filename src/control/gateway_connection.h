@@ -76,10 +76,13 @@ void connection_refuse(struct connection *c, uint64_t id, enum err code, const c
 // Ends the login that did not come: counts it, and records why.
 void login_over(struct connection *c, const char *reason);
 
-// gateway_login.c: KEY, LOGIN, AUTH_FAILED and ATTACH, as the table allows them
+// gateway_login.c: KEY, LOGIN and AUTH_FAILED, gateway_attach.c: ATTACH, as the table allows them
 void login_on_key(struct connection *c, const struct message *m);
 void login_on_login(struct connection *c, const struct message *m);
 void login_on_auth_failed(struct connection *c, const struct message *m);
 void login_on_attach(struct connection *c, const struct message *m);
+// gateway_attach.c
+void login_welcome(struct connection *c, uint64_t id);
+bool login_leads_to_console(const char *login); // as it may be shown
 
 #endif

@@ -527,7 +527,8 @@ static void usage_errors_say_what_to_do(void **state)
         {"create alice --ssh-key k --cpu 0", "--cpu"},
         {"create Alice --ssh-key k", "Alice"},
         {"create root --ssh-key k", "root"},
-        {"create alice --ssh-key github:alice", "curl"},
+        {"create alice --ssh-key github:al/ice", "user name of that site"},
+        {"create alice --ssh-key http://host.example/k", "https:// only"},
         {"create alice --ssh-key k --role king", "operator"},
         {"create alice --ssh-key k --autostart --no-autostart", "exclude"},
         {"create alice --ssh-key k --static host.example", "IP address"},
@@ -637,6 +638,7 @@ static void roles_are_as_decided(void **state)
          ROLE_ADMIN}, // a key added to an administrator's account makes an administrator
         {"keys remove", ROLE_USER, ROLE_ADMIN},
         {"keys replace", ROLE_USER, ROLE_ADMIN},
+        {"keys sync", ROLE_USER, ROLE_ADMIN},
         {"invite", ROLE_USER, ROLE_ADMIN}, // ditto
         {"invites list", ROLE_USER, ROLE_OPERATOR},
         {"invites revoke", ROLE_USER, ROLE_ADMIN},
