@@ -181,6 +181,14 @@ static const struct config_option options[] = {
     {"bans", "never", CONFIG_SUBNETS, AT(ban_never), "", 0, 0, NULL, true,
      "Addresses and subnets whose failures ban nobody."},
 
+    {"enrol", "expiry", CONFIG_DURATION, AT(invite_expiry), "3d", 60000, 90 * DAY_MS, NULL, true,
+     "How long an invitation (`containarium invite`) can be used unless --expires says otherwise."},
+    {"enrol", "fetch_allow", CONFIG_SUBNETS, AT(fetch_allow), "", 0, 0, NULL, true,
+     "Addresses and subnets that public keys (--ssh-key https://...) may be fetched from although they are not public, "
+     "like those of a GitLab of your own."},
+    {"enrol", "fetch_ca", CONFIG_PATH, AT(fetch_ca), "", 0, 0, NULL, true,
+     "Authorities (PEM) whose certificates are trusted then; empty: those the system trusts."},
+
     {"audit", "keep", CONFIG_DURATION, AT(audit_keep), "90d", 0, 36500 * DAY_MS, NULL, true,
      "How long records of the audit trail are kept; 0s: for ever."},
 

@@ -4,6 +4,7 @@
 #define CONTROL_ADMIN_SOCKET_H
 
 #include "control/control.h"
+#include "control/enrol.h"
 
 // On whose behalf a command runs.
 struct identity {
@@ -14,6 +15,7 @@ struct identity {
     char address[64];    // where from: "local" or "203.0.113.7:50122"
     char credential[64]; // what proved it, if it is no SSH key: "X509:serial"
     bool local;          // on the host
+    enum joined joined;  // by an invitation: they are welcomed, and no verb is run
 };
 
 struct admin_server;

@@ -12,10 +12,12 @@
 #include "control/command_run.h"
 #include "control/describe.h"
 #include "control/key_list.h"
+#include "control/option.h"
 
 struct creation {
     struct key_list keys;
-    size_t next_key; // position among the options
+    size_t next_key;    // position among the options
+    const char *source; // of the key being read
     enum role role;
     struct box_row row; // what is asked for
     bool lazy, account_made;
@@ -64,22 +66,12 @@ static enum err parse_static(const char *text, struct box_row *row, struct fault
 
 static enum err parse_limits(const struct command_run *run, struct box_row *row, struct fault *f)
 {
-    const char *disk = verb_option(run, "disk-quota"), *memory = verb_option(run, "memory");
-    const char *cpu = verb_option(run, "cpu"), *image = verb_option(run, "image");
-    const char *address = verb_option(run, "static");
-    enum err e = ERR_NONE;
-    if (disk != NULL && (e = size_parse(disk, &row->disk, f)) != ERR_NONE)
-        (void)fault_prefix(f, "--disk-quota");
-    else if (memory != NULL && (e = size_parse(memory, &row->memory, f)) != ERR_NONE)
-        (void)fault_prefix(f, "--memory");
-    else if (cpu != NULL && (e = cpu_parse(cpu, NULL, NULL, f)) != ERR_NONE)
-        (void)fault_prefix(f, "--cpu");
-    else if (address != NULL)
+    const char *image = verb_option(run, "image"), *address = verb_option(run, "static");
+    enum err e = option_box(run, row->cpu, &row->memory, &row->disk, f);
+    if (e == ERR_NONE && address != NULL)
         e = parse_static(address, row, f);
     if (e != ERR_NONE)
         return e;
-    if (cpu != NULL)
-        snprintf(row->cpu, sizeof row->cpu, "%s", cpu);
     if (image != NULL && (image[0] == '\0' || strlen(image) >= sizeof row->image))
         return fault_set(f, ERR_INVALID, "--image: \"%.60s\" is not an image's name", image);
     if (image != NULL)
@@ -132,9 +124,10 @@ static bool differs(struct command_run *run, bool wrong, const char *what, const
 static bool check_same(struct command_run *run, const struct creation *creation, const struct box_row *row)
 {
     const struct box_row *wish = &creation->row;
-    char keys[96], autostart[80];
+    char keys[96], autostart[80], role[80];
     snprintf(keys, sizeof keys, "%s keys add %s FILE", verb_program(run), run->user);
     snprintf(autostart, sizeof autostart, "%s autostart %s on|off", verb_program(run), run->user);
+    snprintf(role, sizeof role, "%s role %s user|operator|admin", verb_program(run), run->user);
     const char *remake = "delete the user and create it anew";
     bool autostart_said = verb_flag(run, "autostart") || verb_flag(run, "no-autostart");
     for (size_t i = 0; i < creation->keys.count; i++) {
@@ -148,7 +141,7 @@ static bool check_same(struct command_run *run, const struct creation *creation,
             return false;
     }
     return !differs(run, verb_option(run, "role") != NULL && creation->role != run->account.role, "role",
-                    remake) &&
+                    role) &&
            !differs(run, verb_option(run, "cpu") != NULL && strcmp(wish->cpu, row->cpu) != 0, "CPU limit",
                     remake) &&
            !differs(run, verb_option(run, "memory") != NULL && wish->memory != row->memory, "memory limit",
@@ -406,7 +399,7 @@ static void on_key(struct command_run *run)
 {
     struct creation *creation = run->state;
     struct fault f;
-    if (key_list_add_text(&creation->keys, "--ssh-key", run->input, run->input_length, &f) != ERR_NONE)
+    if (key_list_add_input(&creation->keys, run, creation->source, &f) != ERR_NONE)
         verb_fail(run, &f);
     else
         read_next_key(run);
@@ -417,14 +410,9 @@ static void read_next_key(struct command_run *run)
     struct creation *creation = run->state;
     const char *source = verb_option_next(run, "ssh-key", &creation->next_key);
     const char *host_key = verb_option(run, "host-key");
-    if (source != NULL && (strncmp(source, "github:", 7) == 0 || strncmp(source, "gitlab:", 7) == 0))
-        verb_failf(
-            run, ERR_INVALID,
-            "--ssh-key %.60s: keys are not fetched from there yet; fetch them and pipe them in: curl -fsS "
-            "https://github.com/NAME.keys | %s create %s --ssh-key -",
-            source, verb_program(run), run->user);
-    else if (source != NULL)
-        verb_read(run, source, on_key);
+    creation->source = source;
+    if (source != NULL)
+        verb_read_keys(run, source, on_key);
     else if (host_key != NULL)
         verb_read(run, host_key, on_host_key);
     else
@@ -440,8 +428,8 @@ void cmd_create(struct command_run *run)
     if (parse_wishes(run, creation, &f) != ERR_NONE)
         verb_fail(run, &f);
     else if (verb_option(run, "ssh-key") == NULL)
-        verb_usage(run,
-                   "a key is needed to get in: --ssh-key FILE (the .pub file), or --ssh-key - to paste it");
+        verb_usage(run, "a key is needed to get in: --ssh-key FILE (the .pub file), github:NAME, "
+                        "gitlab:NAME, an https URL, or - to paste it; or let them bring it: invite");
     else
         read_next_key(run);
 }

@@ -1,5 +1,5 @@
-// keys list, add, remove, replace. A change is in the store first (so the gateway obeys it), then sessions
-// that came in with a removed key are cut, then the box is told; only then the command answers.
+// keys list, add, remove, replace, sync. A change is in the store first (so the gateway obeys it), then
+// sessions that came in with a removed key are cut, then the box is told; only then the command answers.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +11,11 @@
 #include "control/gateway_link.h"
 #include "control/key_list.h"
 #include "control/table.h"
+#include "store/invite.h"
 
 struct change {
+    struct key_list sources; // sync: keys whose comments are sources, one of each
+    size_t next_source;
     struct key_list keys;     // read from the caller
     struct key_list remove;   // to be cut
     bool fresh[KEY_LIST_MAX]; // which of keys were not there before
@@ -24,6 +27,7 @@ static void change_free(void *state)
     struct change *change = state;
     if (change == NULL)
         return;
+    key_list_clear(&change->sources);
     key_list_clear(&change->keys);
     key_list_clear(&change->remove);
     free(change);
@@ -153,17 +157,36 @@ static bool remove_keys(struct command_run *run)
 
 // ---- add and replace
 
+static enum err append(struct key_list *list, const struct pubkey *key, struct fault *f)
+{
+    struct pubkey *grown = reallocarray(list->keys, list->count + 1, sizeof *grown);
+    if (grown == NULL)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    list->keys = grown;
+    grown[list->count++] = *key;
+    return ERR_NONE;
+}
+
 static enum err mark_for_removal(const struct account_key *key, void *arg, struct fault *f)
 {
     struct change *change = arg;
-    if (key_list_has(&change->keys, key->key.fingerprint))
-        return ERR_NONE;
-    struct pubkey *grown = reallocarray(change->remove.keys, change->remove.count + 1, sizeof *grown);
-    if (grown == NULL)
-        return fault_set(f, ERR_MEMORY, "out of memory");
-    change->remove.keys = grown;
-    grown[change->remove.count++] = key->key;
-    return ERR_NONE;
+    return key_list_has(&change->keys, key->key.fingerprint) ? ERR_NONE
+                                                             : append(&change->remove, &key->key, f);
+}
+
+// "No others" is also said to those who were invited to bring one.
+static bool revoke_invitations(struct command_run *run)
+{
+    struct fault f;
+    unsigned count = 0;
+    if (strcmp(run->command->name, "keys replace") != 0)
+        return true;
+    if (invite_revoke(run->control->store, 0, run->user, time(NULL), &count, &f) != ERR_NONE) {
+        verb_fail(run, &f);
+        return false;
+    }
+    struct audit_record record = {.event = AUDIT_INVITE_REVOKED, .target = "keys replace"};
+    return count == 0 || verb_audit(run, &record);
 }
 
 static void on_keys_read(struct command_run *run)
@@ -172,7 +195,7 @@ static void on_keys_read(struct command_run *run)
     struct store *s = run->control->store;
     struct fault f;
     const char *source = run->word_count > 0 ? run->words[0] : "-";
-    enum err e = key_list_add_text(&change->keys, source, run->input, run->input_length, &f);
+    enum err e = key_list_add_input(&change->keys, run, source, &f);
     if (e == ERR_NONE)
         e = key_list_check_owner(&change->keys, s, run->account.id, &f);
     if (e == ERR_NONE && strcmp(run->command->name, "keys replace") == 0)
@@ -182,19 +205,93 @@ static void on_keys_read(struct command_run *run)
         return;
     }
     if (key_list_store(&change->keys, run, run->account.id, change->fresh, &change->added) &&
-        remove_keys(run))
+        remove_keys(run) && revoke_invitations(run))
         verb_commit(run, on_committed);
 }
 
 void cmd_keys_add(struct command_run *run)
 {
     if (verb_state(run, sizeof(struct change), change_free) != NULL)
-        verb_read(run, run->word_count > 0 ? run->words[0] : "-", on_keys_read);
+        verb_read_keys(run, run->word_count > 0 ? run->words[0] : "-", on_keys_read);
 }
 
 void cmd_keys_replace(struct command_run *run)
 {
     cmd_keys_add(run); // on_keys_read looks at the verb
+}
+
+// ---- sync: the comment of a key off the web is where it came from
+
+static enum err note_source(const struct account_key *key, void *arg, struct fault *f)
+{
+    struct change *change = arg;
+    char url[FETCH_URL_SIZE];
+    const char *comment = key->key.comment;
+    if (!fetch_is_source(comment) || fetch_url(comment, url, f) != ERR_NONE)
+        return ERR_NONE;
+    for (size_t i = 0; i < change->sources.count; i++) {
+        if (strcmp(change->sources.keys[i].comment, comment) == 0)
+            return ERR_NONE;
+    }
+    return append(&change->sources, &key->key, f);
+}
+
+// Keys of a source that it does not have any more; what came from elsewhere stays.
+static enum err mark_stale(const struct account_key *key, void *arg, struct fault *f)
+{
+    const struct change *change = arg;
+    for (size_t i = 0; i < change->sources.count; i++) {
+        if (strcmp(change->sources.keys[i].comment, key->key.comment) == 0)
+            return mark_for_removal(key, arg, f);
+    }
+    return ERR_NONE;
+}
+
+static void fetch_next(struct command_run *run);
+
+static void on_source_fetched(struct command_run *run)
+{
+    struct change *change = run->state;
+    struct fault f;
+    const char *source = change->sources.keys[change->next_source++].comment;
+    if (key_list_add_input(&change->keys, run, source, &f) != ERR_NONE)
+        verb_fail(run, &f);
+    else
+        fetch_next(run);
+}
+
+static void fetch_next(struct command_run *run)
+{
+    struct change *change = run->state;
+    struct fault f;
+    if (change->next_source < change->sources.count) {
+        verb_read_keys(run, change->sources.keys[change->next_source].comment, on_source_fetched);
+        return;
+    }
+    enum err e = key_list_check_owner(&change->keys, run->control->store, run->account.id, &f);
+    if (e == ERR_NONE)
+        e = account_key_each(run->control->store, run->account.id, mark_stale, change, &f);
+    if (e != ERR_NONE)
+        verb_fail(run, &f);
+    else if (key_list_store(&change->keys, run, run->account.id, change->fresh, &change->added) &&
+             remove_keys(run))
+        verb_commit(run, on_committed);
+}
+
+void cmd_keys_sync(struct command_run *run)
+{
+    struct change *change = verb_state(run, sizeof *change, change_free);
+    struct fault f;
+    if (change == NULL)
+        return;
+    if (account_key_each(run->control->store, run->account.id, note_source, change, &f) != ERR_NONE)
+        verb_fail(run, &f);
+    else if (change->sources.count == 0)
+        verb_failf(run, ERR_NOTFOUND,
+                   "no key of %s came off the web; to begin with it: %s keys add %s github:NAME", run->user,
+                   verb_program(run), run->user);
+    else
+        fetch_next(run);
 }
 
 // ---- remove

@@ -6,6 +6,7 @@
 #include "control/cmd.h"
 #include "control/command_run.h"
 #include "control/gateway_link.h"
+#include "control/option.h"
 #include "control/table.h"
 #include "control/usage.h"
 #include "store/limit.h"
@@ -93,23 +94,6 @@ static void on_set(struct command_run *run)
     show(run);
 }
 
-// All options are read before the first is written.
-static enum err parse_all(const struct command_run *run, struct limits *values, bool *given, struct fault *f)
-{
-    bool any = verb_flag(run, "reset");
-    for (int i = 0; i < LIMIT_COUNT; i++) {
-        const char *text = verb_option(run, limit_info((enum limit_name)i)->name);
-        given[i] = text != NULL;
-        any = any || given[i];
-        if (text == NULL)
-            continue;
-        enum err e = limit_parse((enum limit_name)i, text, &values->value[i], f);
-        if (e != ERR_NONE)
-            return fault_prefix(f, "--%s", limit_info((enum limit_name)i)->name);
-    }
-    return any ? ERR_NONE : fault_set(f, ERR_INVALID, "nothing to set; give a limit, or --reset");
-}
-
 void cmd_limits_set(struct command_run *run)
 {
     struct limits values;
@@ -118,7 +102,10 @@ void cmd_limits_set(struct command_run *run)
     struct store *s = run->control->store;
     struct audit_record record = {.event = AUDIT_LIMIT_SET};
     char target[400] = "";
-    enum err e = parse_all(run, &values, given, &f);
+    bool any = verb_flag(run, "reset");
+    enum err e = option_limits(run, &values, given, &any, &f);
+    if (e == ERR_NONE && !any)
+        e = fault_set(&f, ERR_INVALID, "nothing to set; give a limit, or --reset");
     if (e == ERR_NONE && verb_flag(run, "reset")) {
         e = limit_reset(s, run->account.id, &f);
         snprintf(target, sizeof target, "reset ");

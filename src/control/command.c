@@ -221,12 +221,14 @@ static void take_account(struct command_run *run)
             run->user = others ? "" : own;
         return;
     case ACCOUNT_NEW:
+    case ACCOUNT_NAMED:
     case ACCOUNT_REQUIRED:
     case ACCOUNT_OPTIONAL:
         break;
     }
     bool named = run->word_count > 0 && strcmp(run->words[0], own) == 0 && own[0] != '\0';
-    bool implied = own[0] != '\0' && c->account == ACCOUNT_REQUIRED && c->role == ROLE_USER &&
+    bool ones_own = c->account == ACCOUNT_REQUIRED || c->account == ACCOUNT_NAMED;
+    bool implied = own[0] != '\0' && ones_own && c->role == ROLE_USER &&
                    (others ? run->word_count < c->min : run->word_count < c->max);
     if (c->account == ACCOUNT_OPTIONAL && run->word_count == 0) {
         run->user = others ? "" : own;
@@ -285,7 +287,7 @@ static bool find_account(struct command_run *run)
 {
     struct fault f;
     if (run->user == NULL || run->user[0] == '\0' || run->command->account == ACCOUNT_NEW ||
-        run->command->account == ACCOUNT_OPTION)
+        run->command->account == ACCOUNT_NAMED || run->command->account == ACCOUNT_OPTION)
         return true;
     enum err e = account_get(run->control->store, run->user, &run->account, &f);
     if (e == ERR_NOTFOUND)
@@ -366,6 +368,10 @@ static void execute(struct command_run *run)
     static char *help_argv[] = {help_word}, *version_argv[] = {version_word};
     if (!check_request(run) || !identify(run))
         return;
+    if (run->who.joined != JOINED_NOT) {
+        command_welcome(run);
+        return;
+    }
     if (argc == 0 && run->console) {
         command_greet(run);
         return;

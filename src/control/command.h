@@ -22,6 +22,7 @@ struct command_option {
 enum command_account {
     ACCOUNT_NONE,     // none
     ACCOUNT_NEW,      // first word: a name that need not exist
+    ACCOUNT_NAMED,    // first word: a name, of an account or not; users leave it out, it is theirs
     ACCOUNT_REQUIRED, // first word; users leave it out, it is theirs
     ACCOUNT_OPTIONAL, // first word; left out it means everybody, or oneself where others may not be seen
     ACCOUNT_OPTION,   // --user NAME, ditto; the account may be gone already (its trail is not)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/units.h"
 #include "control/command_run.h"
 #include "control/table.h"
 
@@ -58,6 +59,42 @@ void command_greet(struct command_run *run)
     verb_done(run);
 }
 
+static enum err welcome_key(const struct account_key *key, void *arg, struct fault *f)
+{
+    char added[32];
+    (void)f;
+    verb_out(arg, "  %s  %s, since %.10s\n", key->key.fingerprint, key->key.type,
+             when_format(key->added, added, sizeof added));
+    return ERR_NONE;
+}
+
+void command_welcome(struct command_run *run)
+{
+    const struct config *config = run->control->config;
+    const char *host = config->public_host[0] == '\0' ? "GATEWAY" : config->public_host;
+    const char *name = run->own.name;
+    char port[16] = "";
+    struct fault f;
+    if (config->public_port != 22)
+        snprintf(port, sizeof port, "-p %u ", (unsigned)config->public_port);
+    if (run->who.joined == JOINED_NEW)
+        verb_out(run, "Welcome. You are %s here, and your key is enrolled:\n", name);
+    else if (run->who.joined == JOINED_ADDED)
+        verb_out(run, "Welcome back, %s. This key is enrolled beside your others:\n", name);
+    else
+        verb_out(run, "You are %s here, and this key is enrolled already:\n", name);
+    if (account_key_each(run->control->store, run->own.id, welcome_key, run, &f) != ERR_NONE) {
+        verb_fail(run, &f);
+        return;
+    }
+    verb_out(run,
+             "\nWhat to type next:\n"
+             "  ssh %s%s@%s        your own Linux box; the first time it is made while you wait\n"
+             "  ssh %sctl@%s help  what you can do yourself: keys, snapshots, start, stop\n",
+             port, name, host, port, host);
+    verb_done(run);
+}
+
 static void list_options(struct command_run *run, const struct command *c)
 {
     const struct command_option *lists[] = {c->options, command_common_options()};
@@ -93,7 +130,7 @@ static void one_verb(struct command_run *run, const struct command *c)
         list_examples(run, c->examples);
     if (c->role > ROLE_USER)
         verb_out(run, "\nNeeds the role %s.\n", role_name(c->role));
-    else if (c->account == ACCOUNT_REQUIRED)
+    else if (c->account == ACCOUNT_REQUIRED || c->account == ACCOUNT_NAMED)
         verb_out(run, "\nOn your own account USER may be left out; on another's it needs the role %s.\n",
                  role_name(c->others));
     else if (c->others > ROLE_USER && c->account != ACCOUNT_NONE)

@@ -1,4 +1,5 @@
-// Owns what a run reads: the caller's stdin, files on the caller's side, and answers to questions.
+// Owns what a run reads: the caller's stdin, keys off the web, files on the caller's side, and answers to
+// questions.
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -67,6 +68,32 @@ void verb_read(struct command_run *run, const char *source, verb_next_fn next)
         verb_wait_for(run, RUN_WAITS_FILE, next);
         run->sink->read(run->sink_arg, source);
     }
+}
+
+static void on_fetched(void *arg, enum err code, const struct fault *f, const char *text, size_t length)
+{
+    struct command_run *run = arg;
+    struct fault why = *f;
+    run->fetch = NULL;
+    why.code = code;
+    if (code != ERR_NONE)
+        verb_fail(run, &why);
+    else if (add_input(run, text, length))
+        verb_go_on(run);
+}
+
+void verb_read_keys(struct command_run *run, const char *source, verb_next_fn next)
+{
+    struct fault f;
+    if (!fetch_is_source(source)) {
+        verb_read(run, source, next);
+        return;
+    }
+    clear_input(run);
+    verb_wait_for(run, RUN_WAITS_INSIDE, next);
+    run->fetch = fetch_start(run->control->fetcher, source, on_fetched, run, &f);
+    if (run->fetch == NULL)
+        verb_fail(run, &f);
 }
 
 void verb_pass(struct command_run *run, const char *path, bool write, verb_next_fn next)

@@ -363,6 +363,8 @@ void command_free(struct command_run *run)
         box_flow_cancel(run->control, run->flow_ticket);
     if (run->list_ticket != 0)
         provision_cancel(run->control->provision, run->list_ticket);
+    if (run->fetch != NULL)
+        fetch_cancel(run->fetch);
     if (run->timer != NULL)
         event_free(run->timer);
     if (run->state_free != NULL)

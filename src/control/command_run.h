@@ -64,7 +64,8 @@ struct command_run {
     bool wants_descriptor; // of a file on the caller's side
     int file;              // after verb_pass; 0 = none
     uint64_t flow_ticket, list_ticket;
-    bool following; // commits are told
+    struct fetch *fetch; // keys that are on their way
+    bool following;      // commits are told
     struct event *timer;
     struct box_row row; // after verb_box
     bool have_row;
@@ -127,6 +128,8 @@ void verb_list(struct command_run *run, verb_next_fn next);
 void verb_provision(struct command_run *run, enum box_op op, const struct box_spec *spec, verb_next_fn next);
 // `source` is "-" for stdin or a file on the caller's side; run->input has the bytes.
 void verb_read(struct command_run *run, const char *source, verb_next_fn next);
+// Ditto for public keys, whose source may also be "github:NAME", "gitlab:NAME" or an https URL.
+void verb_read_keys(struct command_run *run, const char *source, verb_next_fn next);
 // Opens a file on the caller's side for run->file: a regular one, made anew if it is to be written. Nothing
 // of it goes through this process's memory. For callers on this host; others are told so.
 void verb_pass(struct command_run *run, const char *path, bool write, verb_next_fn next);
@@ -151,6 +154,8 @@ bool verb_audit(struct command_run *run, struct audit_record *record);
 // Text of every help page. `words` may name a verb or a noun.
 // What somebody sees who comes to the interactive console.
 void command_greet(struct command_run *run);
+// Ditto who joins by an invitation.
+void command_welcome(struct command_run *run);
 void command_help(struct command_run *run, const char *const *words, size_t count);
 json_t *command_help_json(void);
 

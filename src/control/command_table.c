@@ -8,7 +8,8 @@
     }
 
 static const struct command_option create_options[] = {
-    {"ssh-key", "FILE|-", true, "public key file; - reads standard input"},
+    {"ssh-key", "FILE|-|github:NAME|URL", true,
+     "public key file; - reads standard input; github:NAME, gitlab:NAME or an https URL is fetched"},
     {"role", "user|operator|admin", false, "what the account may do at the console; user unless said"},
     {"disk-quota", "SIZE", false, "size of the box's disk, e.g. 50GB"},
     {"cpu", "N|LIST", false, "4 = that many cores; 0-3, 2-4 or 0,2 = pinned to those cores"},
@@ -121,6 +122,28 @@ static const struct command_option limits_options[] = {
     END,
 };
 
+static const struct command_option invite_options[] = {
+    {"expires", "DURATION", false, "how long it can be used: 2h, 3d; as [enrol] expiry says unless said"},
+    {"role", "user|operator|admin", false, "what the account may do at the console; user unless said"},
+    {"disk-quota", "SIZE", false, "size of the box's disk, e.g. 50GB"},
+    {"cpu", "N|LIST", false, "4 = that many cores; 0-3, 2-4 or 0,2 = pinned to those cores"},
+    {"memory", "SIZE", false, "memory limit, e.g. 4GB"},
+    {"logins", "N", false, "logins a minute"},
+    {"logins-per-source", "N", false, "logins a minute from one address"},
+    {"connections", "N", false, "connections at once"},
+    {"connections-per-source", "N", false, "connections at once from one address"},
+    {"sessions", "N", false, "sessions open at once"},
+    {"channels", "N", false, "channels of all kinds open at once"},
+    {"bandwidth", "SIZE|none", false, "bytes a second, both directions and all connections together"},
+    {"burst", "SIZE", false, "bytes at once on top of the bandwidth"},
+    END,
+};
+
+static const struct command_option role_options[] = {
+    {"force", NULL, false, "also of the last administrator"},
+    END,
+};
+
 static const struct command_option cert_generate_options[] = {
     {"server-ip", "ADDRESS", true, "an IP address clients reach the server by"},
     {"server-name", "NAME", true, "ditto, a host name"},
@@ -207,18 +230,51 @@ static const struct command table[] = {
      "Delete a snapshot", NULL, "snapshot delete alice before-upgrade", cmd_snapshot_delete},
     {"keys list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, NULL,
      "List a user's SSH keys", NULL, "keys list alice", cmd_keys_list},
-    {"keys add", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-]", 1, 2, NULL,
+    {"keys add", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-|URL]", 1, 2, NULL,
      "Let one more SSH key in",
-     "Without a file, or with -, the key is read from standard input. Other keys stay. A line may begin with "
+     "Without a file, or with -, the key is read from standard input; github:NAME, gitlab:NAME and https "
+     "URLs "
+     "are fetched by the gateway, and are the keys' comment from then on. Other keys stay. A line may begin "
+     "with "
      "options "
      "as in authorized_keys: from, expiry-time, command, permitopen, restrict, no-pty, no-port-forwarding, "
      "no-agent-forwarding. Added again, a key has its new options.",
-     "keys add alice laptop.pub\nkeys add alice < laptop.pub", cmd_keys_add},
+     "keys add alice laptop.pub\nkeys add alice < laptop.pub\nkeys add alice github:alice", cmd_keys_add},
     {"keys remove", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER FINGERPRINT|COMMENT", 2, 2,
      force_options, "Shut one SSH key out", "Sessions that came in with it end at once.",
      "keys remove alice SHA256:aTz6Jm...\nkeys remove alice alice@old-laptop", cmd_keys_remove},
-    {"keys replace", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-]", 1, 2, NULL,
-     "Let exactly these SSH keys in, and no others", NULL, "keys replace alice new.pub", cmd_keys_replace},
+    {"keys replace", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-|URL]", 1, 2, NULL,
+     "Let exactly these SSH keys in, and no others",
+     "Sessions of other keys end, and open invitations of the user are revoked.",
+     "keys replace alice new.pub", cmd_keys_replace},
+    {"keys sync", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL,
+     "Fetch again the SSH keys that came off the web",
+     "Keys that are new there are let in, keys that are gone there are shut out; keys from elsewhere stay. "
+     "If "
+     "a page cannot be fetched or has no key, nothing is changed.",
+     "keys sync alice", cmd_keys_sync},
+    {"invite", ROLE_USER, ROLE_ADMIN, ACCOUNT_NAMED, true, "USER", 1, 1, invite_options,
+     "Invite somebody to bring their own SSH key",
+     "Prints a command with a token for them to run: it enrols the key their ssh offers, once. It makes the "
+     "account, with the role and limits given here; the box is made at the first login. For an account that "
+     "exists it adds the key of another laptop. Keep the line from others: whoever runs it first is in. "
+     "--json: id, user, role, new_account, token, command, expires, replaced.",
+     "invite carol\ninvite dave --role operator --expires 2h\ninvite erin --memory 4GB --sessions 20",
+     cmd_invite},
+    {"invites list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_OPTIONAL, false, "[USER]", 0, 1, NULL,
+     "List invitations, newest first",
+     "The token is not kept and cannot be shown again. --json: a list of id, user, role, state (open, used, "
+     "expired, revoked), by, created, expires, used, fingerprint.",
+     "invites list\ninvites list --json", cmd_invites_list},
+    {"invites revoke", ROLE_USER, ROLE_ADMIN, ACCOUNT_NAMED, true, "USER|ID", 1, 1, NULL,
+     "Revoke an invitation by its number, or all open ones of a name",
+     "Accounts and keys it has led to stay.", "invites revoke carol\ninvites revoke 7", cmd_invites_revoke},
+    {"role", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER user|operator|admin", 2, 2, role_options,
+     "Say what a user may do at the console",
+     "user: their own account; operator: all boxes, sessions, bans and the audit trail; admin: everything. "
+     "In "
+     "force at once, for open sessions as well. --json: user, role, was.",
+     "role alice operator", cmd_role},
     {"export", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, export_options,
      "Print an ssh_config for a user, host keys included",
      "Append it to ~/.ssh/config, or Include it; then `ssh USER-dev` asks no questions.",

@@ -6,6 +6,7 @@
 
 #include "base/config.h"
 #include "base/fault.h"
+#include "provision/fetch.h"
 #include "provision/provision.h"
 #include "store/account.h"
 #include "store/audit.h"
@@ -18,6 +19,7 @@ struct control {
     const struct config *config;
     struct store *store;
     struct provision *provision;
+    struct fetcher *fetcher;        // keys off the web, see provision/fetch.h
     struct writer *writer;          // group commit, see control/writer.h
     struct gateway_server *gateway; // links to connection processes, see control/gateway_link.h
     struct admin_server *admin;     // control.sock, see control/admin_socket.h

@@ -247,7 +247,7 @@ static void on_wake_progress(void *arg, const char *step, unsigned number, unsig
 static void open_console(struct door *d)
 {
     struct fault f;
-    struct identity who = {.role = d->who.role, .account_id = d->who.account_id};
+    struct identity who = {.role = d->who.role, .account_id = d->who.account_id, .joined = d->who.joined};
     snprintf(who.actor, sizeof who.actor, "%s", d->who.user);
     snprintf(who.address, sizeof who.address, "%.63s", d->who.address);
     int fd = pass_pair(d, SOCK_SEQPACKET, &f);

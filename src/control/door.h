@@ -4,6 +4,7 @@
 #define CONTROL_DOOR_H
 
 #include "control/control.h"
+#include "control/enrol.h"
 #include "wire/message.h"
 
 // Who asks; copied.
@@ -13,6 +14,7 @@ struct door_caller {
     char user[NAME_USER_SIZE];
     enum role role;
     bool console;
+    enum joined joined;
     const struct keyoption *key; // of the key they came in with; lives as long as the door
     char fingerprint[PUBKEY_FINGERPRINT_SIZE];
     char address[80]; // "203.0.113.7:50122"

@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "control/door.h"
+#include "control/enrol.h"
 #include "control/gateway_link.h"
 #include "policy/admit.h"
 #include "wire/message.h"
@@ -32,9 +33,10 @@ struct connection {
     struct session_row session;
     struct account account;
     bool console;
-    bool closed;       // the session row is closed already
-    bool kicked;       // was told to end: opens nothing more, whether it obeys or not
-    unsigned channels; // opened in all
+    enum joined joined; // by an invitation
+    bool closed;        // the session row is closed already
+    bool kicked;        // was told to end: opens nothing more, whether it obeys or not
+    unsigned channels;  // opened in all
     LIST_HEAD(, open_channel) open;
     unsigned open_channels, open_sessions;
     time_t admitted;
@@ -74,10 +76,13 @@ void connection_refuse(struct connection *c, uint64_t id, enum err code, const c
 // Ends the login that did not come: counts it, and records why.
 void login_over(struct connection *c, const char *reason);
 
-// gateway_login.c: KEY, LOGIN, AUTH_FAILED and ATTACH, as the table allows them
+// gateway_login.c: KEY, LOGIN and AUTH_FAILED, gateway_attach.c: ATTACH, as the table allows them
 void login_on_key(struct connection *c, const struct message *m);
 void login_on_login(struct connection *c, const struct message *m);
 void login_on_auth_failed(struct connection *c, const struct message *m);
 void login_on_attach(struct connection *c, const struct message *m);
+// gateway_attach.c
+void login_welcome(struct connection *c, uint64_t id);
+bool login_leads_to_console(const char *login); // as it may be shown
 
 #endif

@@ -201,6 +201,7 @@ static void on_open(struct connection *c, const struct message *m)
         .session = c->session.id,
         .role = c->account.role,
         .console = c->console,
+        .joined = c->joined,
         .key = &c->key,
     };
     snprintf(who.user, sizeof who.user, "%s", c->account.name);

@@ -1,5 +1,5 @@
-// Who may log in: key offers, signed logins and live sessions that come back after our restart. Everything
-// that is not a yes is one and the same no; a yes is on disk before it is said.
+// Who may log in: key offers, signed logins and invitations. Everything that is not a yes is one and the same
+// no; a yes is on disk before it is said.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "control/bans.h"
 #include "control/box_flow.h"
+#include "control/enrol.h"
 #include "control/gateway_connection.h"
 #include "control/metrics.h"
 #include "control/usage.h"
@@ -45,49 +46,21 @@ static void audit_auth_failed(struct connection *c, const char *login, const cha
     say_as_sshd(c, "Failed", login, fingerprint);
 }
 
-// What the key leaves to the sessions of this login.
-static void fill_may(const struct connection *c, struct message *m)
-{
-    const struct control *control = c->server->control;
-    char reason[200];
-    struct authz_subject subject = {
-        .role = c->account.role,
-        .console = c->console,
-        .user = c->account.name,
-        .box_name = "",
-        .box_address = "",
-        .jump_ports = control->config->jump_ports,
-        .key = &c->key,
-    };
-    struct authz_request pty = {.kind = REQUEST_PTY}, agent = {.kind = REQUEST_AGENT};
-    bool forwarding = control->config->box_forwarding;
-    m->pty = authz_decide(&subject, &pty, forwarding, reason, sizeof reason) != AUTHZ_DENY;
-    m->agent = authz_decide(&subject, &agent, forwarding, reason, sizeof reason) != AUTHZ_DENY;
-    snprintf(m->command, sizeof m->command, "%s", c->key.command);
-}
-
-static void send_welcome(struct connection *c, uint64_t id)
-{
-    struct message m = {.type = MESSAGE_WELCOME, .id = id, .console = c->console};
-    int fd = usage_bandwidth(c->server->control, c->account.id);
-    snprintf(m.token, sizeof m.token, "%s", c->session.token);
-    snprintf(m.user, sizeof m.user, "%s", c->account.name);
-    fill_may(c, &m);
-    connection_send(c, &m, &fd, fd < 0 ? 0 : 1);
-}
-
 // Whose key is this, if `login` may be it, from there and now? Everything that is not a yes is one and the
 // same no.
 static enum err who_is(struct connection *c, const struct message *m, struct account *account,
                        struct account_key *key, struct keyoption *option, struct fault *f)
 {
     struct pubkey pubkey;
+    struct invite invite;
     enum login_kind kind = name_login_kind(m->login);
     char reason[400];
     enum err e = pubkey_from_base64(m->key, &pubkey, f);
     if (e != ERR_NONE)
         return e;
     snprintf(key->key.fingerprint, sizeof key->key.fingerprint, "%s", pubkey.fingerprint);
+    if (kind == LOGIN_JOIN) // any key will do; what becomes of it is told to who has shown that it is theirs
+        return enrol_find(c->server->control->store, m->login, &invite, f);
     e = account_key_find(c->server->control->store, pubkey.fingerprint, account, key, f);
     if (e != ERR_NONE) {
         snprintf(key->key.fingerprint, sizeof key->key.fingerprint, "%s", pubkey.fingerprint);
@@ -108,18 +81,19 @@ static bool is_banned(struct connection *c, const struct message *m, const char 
     struct control *control = c->server->control;
     struct fault f = {.text = ""};
     bool hopeless = false;
-    enum err e = bans_check_login(control, m->login, c->host, fingerprint, &hopeless, &f);
+    enum err e = bans_check_login(control, c->login, c->host, fingerprint, &hopeless, &f);
     if (e == ERR_NONE)
         return false;
-    audit_auth_failed(c, m->login, fingerprint, f.text);
+    audit_auth_failed(c, c->login, fingerprint, f.text);
     c->turned_away = true;
     connection_refuse(c, m->id, e, hopeless ? f.text : "");
     return true;
 }
 
+// From here on the login is known by what may be shown of it.
 static void note_login(struct connection *c, const char *login)
 {
-    snprintf(c->login, sizeof c->login, "%s", login);
+    snprintf(c->login, sizeof c->login, "%s", name_login_shown(login));
 }
 
 void login_over(struct connection *c, const char *reason)
@@ -161,7 +135,7 @@ void login_on_key(struct connection *c, const struct message *m)
         return;
     }
     c->keys_refused++;
-    audit_auth_failed(c, m->login, key.key.fingerprint, f.text);
+    audit_auth_failed(c, c->login, key.key.fingerprint, f.text);
     connection_refuse(c, m->id, ERR_DENIED, "");
 }
 
@@ -173,7 +147,7 @@ void login_on_auth_failed(struct connection *c, const struct message *m)
     c->keys_refused++;
     if (pubkey_from_base64(m->key, &pubkey, NULL) == ERR_NONE)
         fingerprint = pubkey.fingerprint;
-    audit_auth_failed(c, m->login, fingerprint, m->text);
+    audit_auth_failed(c, c->login, fingerprint, m->text);
 }
 
 // The box is woken while the client is still busy with its next round trips.
@@ -183,6 +157,16 @@ static void wake_ahead(struct connection *c)
     struct box_row row;
     if (!c->console && box_get(control->store, c->account.id, &row, NULL) == ERR_NONE)
         (void)box_flow_submit(control, BOX_OP_ENSURE, c->account.id, c->account.name, NULL, NULL, NULL);
+}
+
+// A box that exists gets the key that has just been added, for the jump door.
+static void tell_box_of_key(struct connection *c)
+{
+    struct control *control = c->server->control;
+    struct box_row row;
+    if (c->joined == JOINED_ADDED && box_get(control->store, c->account.id, &row, NULL) == ERR_NONE &&
+        row.driver == BOX_DRIVER_INCUS && row.phase != BOX_ABSENT)
+        (void)box_flow_submit(control, BOX_OP_KEYS, c->account.id, c->account.name, NULL, NULL, NULL);
 }
 
 static void on_login_committed(void *arg, enum err code, const struct fault *f)
@@ -202,8 +186,9 @@ static void on_login_committed(void *arg, enum err code, const struct fault *f)
     log_event(LOG_LEVEL_INFO, "login", "login=%s from=%s user=%s session=%lld key=%s", c->session.login,
               c->address, c->account.name, (long long)c->session.id, c->session.fingerprint);
     say_as_sshd(c, "Accepted", c->session.login, c->session.fingerprint);
-    send_welcome(c, c->answer_id);
+    login_welcome(c, c->answer_id);
     wake_ahead(c);
+    tell_box_of_key(c);
 }
 
 static enum err new_token(char *token, size_t size, struct fault *f)
@@ -224,7 +209,7 @@ static enum err record_login(struct connection *c, const struct message *m, cons
     struct session_row *row = &c->session;
     *row = (struct session_row){.account_id = c->account.id, .started = now};
     snprintf(row->user, sizeof row->user, "%s", c->account.name);
-    snprintf(row->login, sizeof row->login, "%s", m->login);
+    snprintf(row->login, sizeof row->login, "%s", c->login);
     snprintf(row->fingerprint, sizeof row->fingerprint, "%s", key->key.fingerprint);
     snprintf(row->address, sizeof row->address, "%.63s", c->address);
     enum err e = new_token(row->token, sizeof row->token, f);
@@ -235,7 +220,7 @@ static enum err record_login(struct connection *c, const struct message *m, cons
     if (e == ERR_NONE)
         e = account_key_touch(control->store, key->id, now, f);
     if (e == ERR_NONE)
-        e = bans_login_ok(control, m->login, c->host, row->fingerprint, now, f);
+        e = bans_login_ok(control, c->login, c->host, row->fingerprint, now, f);
     if (e != ERR_NONE)
         return e;
     struct audit_record record = {
@@ -278,10 +263,53 @@ static bool is_too_much(struct connection *c, const struct message *m, const str
     return true;
 }
 
+static void cannot_record(struct connection *c, const struct message *m, const struct fault *f)
+{
+    char text[480];
+    writer_abandon(c->server->control->writer, f);
+    snprintf(text, sizeof text, "this login cannot be recorded: %.300s", f->text);
+    c->turned_away = true;
+    connection_refuse(c, m->id, f->code, text);
+}
+
+// The key has proved itself, and the token is one of ours: makes c->account and its key of them. False: it
+// was answered.
+static bool join(struct connection *c, const struct message *m, struct account_key *key)
+{
+    struct control *control = c->server->control;
+    struct fault f = {.text = ""};
+    struct enrolment enrolment = {.address = c->address};
+    time_t now = time(NULL);
+    enum err e = pubkey_from_base64(m->key, &enrolment.key, &f);
+    if (e == ERR_NONE)
+        e = enrol_find(control->store, m->login, &enrolment.invite, &f);
+    if (e == ERR_NONE)
+        e = enrol_check(control, &enrolment, now, &f);
+    if (e != ERR_NONE) { // whoever has the token may know what became of it
+        c->turned_away = true;
+        audit_auth_failed(c, c->login, key->key.fingerprint, f.text);
+        connection_refuse(c, m->id, e, f.text);
+        return false;
+    }
+    c->account = enrolment.account;
+    c->joined = enrolment.joined;
+    if (c->account.id != 0 && is_too_much(c, m, key))
+        return false;
+    e = enrol_write(control, &enrolment, now, &f);
+    if (e == ERR_NONE)
+        e = account_key_find(control->store, enrolment.key.fingerprint, &c->account, key, &f);
+    if (e != ERR_NONE) {
+        f.code = e;
+        cannot_record(c, m, &f);
+    }
+    return e == ERR_NONE;
+}
+
 void login_on_login(struct connection *c, const struct message *m)
 {
     struct fault f = {.text = ""};
     struct account_key key = {.id = 0};
+    bool joins = name_login_kind(m->login) == LOGIN_JOIN;
     note_login(c, m->login);
     enum err e = c->answer_id != 0 ? fault_set(&f, ERR_PROTOCOL, "a second login on one connection")
                                    : who_is(c, m, &c->account, &key, &c->key, &f);
@@ -289,64 +317,20 @@ void login_on_login(struct connection *c, const struct message *m)
         return;
     if (e != ERR_NONE) {
         c->keys_refused++;
-        audit_auth_failed(c, m->login, key.key.fingerprint, f.text);
+        audit_auth_failed(c, c->login, key.key.fingerprint, f.text);
         connection_refuse(c, m->id, ERR_DENIED, "");
         return;
     }
-    if (is_too_much(c, m, &key))
+    if (joins ? !join(c, m, &key) : is_too_much(c, m, &key))
         return;
-    c->console = name_login_kind(m->login) == LOGIN_CONSOLE;
+    c->console = login_leads_to_console(c->login);
     e = record_login(c, m, &key, &f);
     if (e != ERR_NONE) {
         f.code = e;
-        writer_abandon(c->server->control->writer, &f);
-        char text[480];
-        snprintf(text, sizeof text, "this login cannot be recorded: %.300s", f.text);
-        c->turned_away = true;
-        connection_refuse(c, m->id, e, text);
+        cannot_record(c, m, &f);
         return;
     }
     metrics_handshake(c->server->control, m->kex_ms, m->auth_ms);
     c->answer_id = m->id;
     writer_after_commit(c->server->control->writer, c, on_login_committed, c);
-}
-
-// Host and port out of "203.0.113.7:50122" or "[2001:db8::7]:50122".
-static void split_address(struct connection *c)
-{
-    const char *start = c->address[0] == '[' ? c->address + 1 : c->address;
-    const char *colon = strrchr(c->address, ':');
-    int length = colon == NULL ? (int)strlen(start) : (int)(colon - start) - (c->address[0] == '[');
-    snprintf(c->host, sizeof c->host, "%.*s", length, start);
-    c->port = colon == NULL ? 0 : (unsigned)strtoul(colon + 1, NULL, 10);
-}
-
-void login_on_attach(struct connection *c, const struct message *m)
-{
-    struct control *control = c->server->control;
-    struct fault f = {.text = ""};
-    struct account_key key;
-    enum err e = m->version != MESSAGE_VERSION
-                     ? ERR_PROTOCOL
-                     : session_find_token(control->store, m->token, &c->session, &f);
-    if (e == ERR_NONE) // the key may have been removed while nobody could cut the session
-        e = account_key_find(control->store, c->session.fingerprint, &c->account, &key, &f);
-    if (e == ERR_NONE) // an expired key or a changed from= do not cut a session that exists, its other
-                       // options hold
-        e = keyoption_parse(key.key.options, strlen(key.key.options), &c->key, &f);
-    if (e != ERR_NONE || c->session.ended != 0 || c->account.id != c->session.account_id) {
-        log_event(LOG_LEVEL_WARN, "attach_refused", "error=%s", log_quote(f.text));
-        connection_refuse(c, m->id, ERR_DENIED, "this session has ended");
-        return;
-    }
-    event_del(c->hello_timer);
-    c->console = name_login_kind(c->session.login) == LOGIN_CONSOLE;
-    c->channels = c->session.channels;
-    snprintf(c->address, sizeof c->address, "%s", c->session.address);
-    split_address(c);
-    c->stage = STAGE_AUTHENTICATED;
-    c->stats.moved = monotonic_ms();
-    log_event(LOG_LEVEL_INFO, "attached", "user=%s from=%s session=%lld", c->account.name, c->address,
-              (long long)c->session.id);
-    send_welcome(c, m->id);
 }

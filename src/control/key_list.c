@@ -1,6 +1,7 @@
 // Owns keys between parsing and the store.
 #include "control/key_list.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,54 @@ enum err key_list_add_text(struct key_list *list, const char *source, const char
     enum err e = pubkey_parse_file(text == NULL ? "" : text, length, add_one, &adding, f);
     if (e != ERR_NONE)
         (void)fault_prefix(f, "%.120s", strcmp(source, "-") == 0 ? "standard input" : source);
+    return e;
+}
+
+// A page of keys is what its owner uses everywhere: one that is of no use here does not spoil the others.
+static bool is_unusable(const char *line)
+{
+    static const char *const kinds[] = {"sk-", "ssh-dss"};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        if (strncmp(line, kinds[i], strlen(kinds[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+static size_t drop_unusable(char *text, size_t *length)
+{
+    size_t dropped = 0;
+    char *to = text;
+    for (const char *line = text, *end = text + *length; line < end;) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+        size_t n = newline == NULL ? (size_t)(end - line) : (size_t)(newline - line) + 1;
+        if (is_unusable(line)) {
+            dropped++;
+        } else {
+            memmove(to, line, n);
+            to += n;
+        }
+        line += n;
+    }
+    *length = (size_t)(to - text);
+    *to = '\0';
+    return dropped;
+}
+
+enum err key_list_add_input(struct key_list *list, struct command_run *run, const char *source,
+                            struct fault *f)
+{
+    size_t before = list->count;
+    bool fetched = fetch_is_source(source);
+    size_t dropped = fetched && run->input != NULL ? drop_unusable(run->input, &run->input_length) : 0;
+    if (dropped > 0)
+        verb_note(run, "%zu of the keys at %s left out: FIDO (sk-) and DSA keys cannot be used here.",
+                  dropped, source);
+    enum err e = key_list_add_text(list, source, run->input, run->input_length, f);
+    for (size_t i = before; e == ERR_NONE && fetched && i < list->count; i++) {
+        if (strlen(source) < sizeof list->keys[i].comment)
+            snprintf(list->keys[i].comment, sizeof list->keys[i].comment, "%s", source);
+    }
     return e;
 }
 

@@ -15,6 +15,10 @@ struct key_list {
 // skipped.
 MUST_CHECK enum err key_list_add_text(struct key_list *list, const char *source, const char *text,
                                       size_t length, struct fault *f);
+// Adds what verb_read_keys has read from `source`. Keys off the web get it as their comment; those of kinds
+// that cannot be used here are left out there, and the caller is told.
+MUST_CHECK enum err key_list_add_input(struct key_list *list, struct command_run *run, const char *source,
+                                       struct fault *f);
 void key_list_clear(struct key_list *list);
 bool key_list_has(const struct key_list *list, const char *fingerprint);
 

@@ -175,6 +175,8 @@ static enum err control_start(struct control *c, struct fault *f)
     if (e == ERR_NONE)
         e = provision_new(c->base, c->config, &c->provision, f);
     if (e == ERR_NONE)
+        e = fetcher_new(c->base, c->config, &c->fetcher, f);
+    if (e == ERR_NONE)
         e = gateway_server_new(c, &c->gateway, f);
     if (e == ERR_NONE && idle_new(c) == NULL)
         e = fault_set(f, ERR_MEMORY, "out of memory");
@@ -191,6 +193,7 @@ static void control_stop(struct control *c)
     admin_server_free(c->admin);
     idle_free(c->idle);
     gateway_server_free(c->gateway);
+    fetcher_free(c->fetcher);
     if (c->provision != NULL)
         provision_free(c->provision);
     box_flows_free(c->flows);

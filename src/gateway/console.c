@@ -135,12 +135,11 @@ static void on_drained(void *arg)
     c->wake(c->arg);
 }
 
-static bool send_run(struct console *c, const struct ask_view *start, uint32_t columns)
+static bool send_run(struct console *c, const char *line)
 {
     char *words[WORDS_MAX];
     size_t count = 0;
     struct fault f;
-    const char *line = start->kind == ASK_EXEC && start->command != NULL ? start->command : "";
     char *storage = words_split(line, words, &count, &f);
     if (storage == NULL) {
         console_show(c, c->output.error, f.text, strlen(f.text));
@@ -153,7 +152,7 @@ static bool send_run(struct console *c, const struct ask_view *start, uint32_t c
         json_array_append_new(argv, json_string(words[i]));
     bool utf8 = json_array_size(argv) == count;
     json_t *root = json_pack("{s:o, s:b, s:b, s:b, s:i}", "argv", argv, "tty_in", c->tty, "tty_out", c->tty,
-                             "tty_err", c->tty, "columns", (int)columns);
+                             "tty_err", c->tty, "columns", (int)c->columns);
     char *text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
     size_t length = text == NULL ? 0 : strlen(text);
     char *packet = length == 0 || length > FRAME_PAYLOAD_MAX ? NULL : malloc(length + 1);
@@ -175,15 +174,17 @@ static bool send_run(struct console *c, const struct ask_view *start, uint32_t c
 }
 
 // What the client asks for decides how its bytes are read. False when out of memory.
-static bool begin(struct console *c, const struct ask_view *start)
+static bool begin(struct console *c, const struct ask_view *start, const char *forced)
 {
+    if (forced[0] != '\0')
+        return send_run(c, forced);
     c->interactive = start->kind == ASK_SHELL && c->tty;
     if (c->interactive) {
         console_send(c, FRAME_TERMINAL, "", 0); // goes on when the answer has come
         return true;
     }
     if (start->kind != ASK_SUBSYSTEM)
-        return send_run(c, start, c->columns);
+        return send_run(c, start->kind == ASK_EXEC && start->command != NULL ? start->command : "");
     c->tty = false;
     c->framed = start->command != NULL && strcmp(start->command, FRAME_SUBSYSTEM) == 0;
     if (!c->framed) {
@@ -216,7 +217,7 @@ struct console *console_new(struct event_base *base, int fd, struct chan *chan, 
     c->output.error = evbuffer_new();
     c->screen = evbuffer_new();
     if (c->link == NULL || c->output.out == NULL || c->output.error == NULL || c->screen == NULL ||
-        !begin(c, start)) {
+        !begin(c, start, terminal->command)) {
         console_free(c);
         return NULL;
     }

@@ -14,7 +14,8 @@ struct console_terminal {
     bool there;
     const char *kind; // TERM
     uint32_t columns, rows;
-    const char *user; // for the prompt
+    const char *user;    // for the prompt
+    const char *command; // in place of what the client asks for; "" = none
 };
 
 // fd speaks frames and becomes the console's. `start` is the exec, shell or subsystem request. NULL: out of

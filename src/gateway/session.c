@@ -248,7 +248,8 @@ static bool step_waiting(struct session *s)
     if (s->console_fd >= 0) {
         if (s->start == NULL)
             return false;
-        const struct console_terminal terminal = {s->have_pty, s->term, s->columns, s->rows, c->user};
+        const struct console_terminal terminal = {s->have_pty, s->term, s->columns,
+                                                  s->rows,     c->user, c->may.command};
         s->console =
             console_new(c->base, s->console_fd, s->channel.chan, ask_view(s->start), &terminal, on_wake, c);
         s->console_fd = -1;

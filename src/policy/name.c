@@ -1,8 +1,10 @@
 // Names: what a user may be called, what the user's box is called, what a login name asks for.
 #include "policy/name.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static const char *const reserved[] = {"ctl",    "admin",   "root",         "join",
                                        "system", "gateway", "containarium", "default"};
@@ -80,6 +82,16 @@ enum err name_check_snapshot(const char *name, struct fault *f)
         "\"%.64s\" is not a snapshot name; accepted: a to z, 0 to 9, - _ and ., starting with a letter "
         "or digit, at most 63 characters",
         name);
+}
+
+const char *name_login_shown(const char *login)
+{
+    static const char join[] = "join";
+    size_t n = sizeof join - 1;
+    // A user may be called "joinery" or "join-smith"; nobody is called "join" and then anything else.
+    bool token = strncasecmp(login, join, n) == 0 && login[n] != '\0' && login[n] != '-' &&
+                 !isalnum((unsigned char)login[n]);
+    return token ? join : login;
 }
 
 enum login_kind name_login_kind(const char *login)

@@ -26,4 +26,8 @@ MUST_CHECK enum err name_check_snapshot(const char *name, struct fault *f);
 // "alice" USER, "ctl" CONSOLE, "join+TOKEN" JOIN, anything else UNKNOWN.
 enum login_kind name_login_kind(const char *login);
 
+// The login name as it may be shown, logged and recorded: of "join+TOKEN", also of one that was mistyped,
+// only "join".
+const char *name_login_shown(const char *login);
+
 #endif

@@ -29,6 +29,10 @@ enum audit_event {
     AUDIT_ACCOUNT_DELETED,
     AUDIT_KEY_ADDED,
     AUDIT_KEY_REMOVED,
+    AUDIT_ROLE_CHANGED,
+    AUDIT_INVITED, // somebody was given a token to enrol a key with
+    AUDIT_INVITE_USED,
+    AUDIT_INVITE_REVOKED,
     AUDIT_BANNED,
     AUDIT_UNBANNED,
     AUDIT_LIMIT_SET,

@@ -91,7 +91,7 @@ def test_tab_completes(admin, people):
         t.send(b"create --role \t")
         t.expect(rb"(?s)user\s+operator\s+admin\r\n")
         t.send(b"\x15keys \t")
-        t.expect(rb"(?s)list\s+add\s+remove\s+replace\r\n")
+        t.expect(rb"(?s)list\s+add\s+remove\s+replace\s+sync\r\n")
 
 
 def test_completion_tells_nobody_more_than_they_may_know(rig, admin, people):

@@ -527,7 +527,8 @@ static void usage_errors_say_what_to_do(void **state)
         {"create alice --ssh-key k --cpu 0", "--cpu"},
         {"create Alice --ssh-key k", "Alice"},
         {"create root --ssh-key k", "root"},
-        {"create alice --ssh-key github:alice", "curl"},
+        {"create alice --ssh-key github:al/ice", "user name of that site"},
+        {"create alice --ssh-key http://host.example/k", "https:// only"},
         {"create alice --ssh-key k --role king", "operator"},
         {"create alice --ssh-key k --autostart --no-autostart", "exclude"},
         {"create alice --ssh-key k --static host.example", "IP address"},
@@ -588,6 +589,7 @@ static void complete_line(const struct command *c, const char *who, char *out, s
                             ? " before"
                         : strcmp(c->name, "resize") == 0    ? " --cpu 1"
                         : strcmp(c->name, "autostart") == 0 ? " on"
+                        : strcmp(c->name, "role") == 0      ? " nothing"
                                                             : "";
     switch (c->account) {
     case ACCOUNT_NONE:
@@ -600,6 +602,7 @@ static void complete_line(const struct command *c, const char *who, char *out, s
         snprintf(out, size, "%s --user %s", c->name, who);
         return;
     case ACCOUNT_NEW:
+    case ACCOUNT_NAMED:
     case ACCOUNT_REQUIRED:
     case ACCOUNT_OPTIONAL:
         snprintf(out, size, "%s %s%s", c->name, who, extra);
@@ -635,6 +638,11 @@ static void roles_are_as_decided(void **state)
          ROLE_ADMIN}, // a key added to an administrator's account makes an administrator
         {"keys remove", ROLE_USER, ROLE_ADMIN},
         {"keys replace", ROLE_USER, ROLE_ADMIN},
+        {"keys sync", ROLE_USER, ROLE_ADMIN},
+        {"invite", ROLE_USER, ROLE_ADMIN}, // ditto
+        {"invites list", ROLE_USER, ROLE_OPERATOR},
+        {"invites revoke", ROLE_USER, ROLE_ADMIN},
+        {"role", ROLE_ADMIN, ROLE_ADMIN},
         {"export", ROLE_USER, ROLE_OPERATOR},
         {"sessions list", ROLE_USER, ROLE_OPERATOR},
         {"sessions kill", ROLE_USER, ROLE_OPERATOR},

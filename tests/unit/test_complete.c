@@ -101,7 +101,7 @@ static void words_that_could_follow(void **state)
     } rows[] = {
         {"chief", "wh", "whoami"},
         {"chief", "ke", "keys"},
-        {"chief", "keys|", "list add remove replace"},
+        {"chief", "keys|", "list add remove replace sync"},
         {"chief", "keys|re", "remove replace"},
         {"chief", "info|al", "albert alice"},
         {"chief", "keys|list|op", "op"},

@@ -128,7 +128,7 @@ static void every_mistake_is_reported(void **state)
         "test.conf:13: [gateway] max_channels: \"0\" is not a number from 1 to 65536",
         "test.conf:14: [gateway] login_grace: \"2d\" is out of range; accepted: 1s to 1d",
         "test.conf:15: [zzzzzzzzzzz] is not a section; accepted: [gateway] [control] [incus] [box] [limits] "
-        "[bans] [audit] [metrics] [log]",
+        "[bans] [enrol] [audit] [metrics] [log]",
         "test.conf:17: [control] state_dir: \"relative\" does not fit; accepted: an absolute path",
         "test.conf:18: [control] qqqqqqqqqq: no such key; containariumd --dump lists all",
     };

@@ -90,6 +90,12 @@ static void logins(void **state)
     assert_int_equal(name_login_kind("join+abc"), LOGIN_JOIN);
     assert_int_equal(name_login_kind("join+"), LOGIN_UNKNOWN);
     assert_int_equal(name_login_kind("join"), LOGIN_UNKNOWN);
+    static const char *const tokens[] = {"join+abc", "join+", "JOIN+abc", "join abc", "join:abc", "join+a@b"};
+    static const char *const others[] = {"join", "joinery", "join-smith", "join7", "alice", "ctl", ""};
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++)
+        assert_string_equal(name_login_shown(tokens[i]), "join");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_string_equal(name_login_shown(others[i]), others[i]);
     assert_int_equal(name_login_kind("root"), LOGIN_UNKNOWN);
     assert_int_equal(name_login_kind(""), LOGIN_UNKNOWN);
     assert_int_equal(name_login_kind("CTL"), LOGIN_UNKNOWN);
