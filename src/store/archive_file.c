@@ -197,7 +197,7 @@ static enum err take(struct stream *s, void *data, size_t length, struct fault *
             return fault_errno(f, ERR_IO, "cannot read the backup");
         if (n == 0)
             return fault_set(f, ERR_INVALID, "this backup is cut off after %llu bytes",
-                             (unsigned long long)(s->length + at));
+                             (unsigned long long)s->length + at);
         at += (size_t)n;
     }
     s->length += length;
@@ -317,7 +317,7 @@ enum err archive_unpack(int fd, const struct scratch *into, const atomic_bool *s
                         struct archive_facts *facts, struct fault *f)
 {
     struct stream s;
-    struct tar_member key, database;
+    struct tar_member key = {.size = 0}, database = {.size = 0};
     char sums[MEMBER_SUMS][65];
     enum err e = stream_open(&s, fd, stop, f);
     if (e == ERR_NONE)
