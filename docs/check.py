@@ -13,7 +13,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCE = "\n".join(p.read_text() for p in sorted((ROOT / "src").rglob("*.[ch]")))
-DOCUMENTS = ["architecture.md", "security.md", "operations.md", "interop.md", "remote.md"]
+DOCUMENTS = ["architecture.md", "security.md", "operations.md", "interop.md", "remote.md", "migration.md"]
 findings = []
 
 
