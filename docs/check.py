@@ -13,7 +13,8 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCE = "\n".join(p.read_text() for p in sorted((ROOT / "src").rglob("*.[ch]")))
-DOCUMENTS = ["architecture.md", "security.md", "operations.md", "interop.md", "remote.md", "onboarding.md"]
+DOCUMENTS = ["architecture.md", "security.md", "operations.md", "interop.md", "remote.md", "onboarding.md", "migration.md",
+             "audit.md", "limits.md"]
 findings = []
 
 

@@ -138,7 +138,7 @@ static int open_folder(const struct config *config, struct fault *f)
     return folder;
 }
 
-int backup_file_make(const struct config *config, const char *user, char *path, size_t path_size,
+int backup_file_make(const struct config *config, const char *what, char *path, size_t path_size,
                      struct fault *f)
 {
     struct tm tm;
@@ -148,7 +148,7 @@ int backup_file_make(const struct config *config, const char *user, char *path, 
     if (folder < 0)
         return -1;
     strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
-    snprintf(name, sizeof name, "%s-%s.backup", user, when);
+    snprintf(name, sizeof name, "%s-%s.backup", what, when);
     snprintf(path, path_size, "%s/%s", config->backup_dir, name);
     int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)

@@ -18,8 +18,8 @@ char *backup_write(struct store *s, const struct account *account, const struct 
 MUST_CHECK enum err backup_parse(const char *text, struct backup *out, struct fault *f);
 void backup_clear(struct backup *b);
 
-// Makes "USER-TIME.backup" in the folder, 0600; its path into `path`. -1: see *f.
-int backup_file_make(const struct config *config, const char *user, char *path, size_t path_size,
+// Makes "WHAT-TIME.backup" in the folder, 0600; its path into `path`. -1: see *f.
+int backup_file_make(const struct config *config, const char *what, char *path, size_t path_size,
                      struct fault *f);
 // Opens `name`, which has no slash in it, in the folder. -1: see *f; ERR_NOTFOUND if there is none.
 int backup_file_open(const struct config *config, const char *name, struct fault *f);

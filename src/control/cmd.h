@@ -51,6 +51,8 @@ void cmd_security_status(struct command_run *run);
 void cmd_image_list(struct command_run *run);
 void cmd_image_use(struct command_run *run);
 void cmd_doctor(struct command_run *run);
+void cmd_store_backup(struct command_run *run);
+void cmd_store_verify(struct command_run *run);
 void cmd_config_show(struct command_run *run);
 void cmd_whoami(struct command_run *run);
 void cmd_version(struct command_run *run);

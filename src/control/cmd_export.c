@@ -73,6 +73,21 @@ static enum err read_gateway_key(struct export *x, const char *path, struct faul
     return pubkey_parse_file(text, n, add_gateway_key, x, f);
 }
 
+// Those that packaging/rotate-hostkeys.sh has made for later.
+static enum err add_next_keys(const struct config *config, struct export *x, struct fault *f)
+{
+    static const char *const kinds[] = {"ed25519", "ecdsa"};
+    enum err e = ERR_NONE;
+    for (size_t i = 0; i < 2 && e == ERR_NONE; i++) {
+        char path[CONFIG_TEXT + 64];
+        snprintf(path, sizeof path, "%s/ssh_host_%s_key.next.pub", config->host_key_dir, kinds[i]);
+        e = read_gateway_key(x, path, f);
+        if (e == ERR_NOTFOUND)
+            e = ERR_NONE;
+    }
+    return e;
+}
+
 // The gateway's own keys, strongest first. One is enough.
 static enum err read_gateway_keys(const struct config *config, struct export *x, struct fault *f)
 {
@@ -87,7 +102,7 @@ static enum err read_gateway_keys(const struct config *config, struct export *x,
             *f = why;
     }
     if (x->gateway_keys[0] != '\0')
-        return ERR_NONE;
+        return add_next_keys(config, x, f);
     (void)fault_prefix(f, "the gateway's host keys are not known");
     return f->code;
 }

@@ -364,6 +364,19 @@ static const struct command table[] = {
      cmd_cert_revoke},
     {"cert list", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, false, "", 0, 0, NULL, "List client certificates",
      NULL, "cert list", cmd_cert_list},
+    {"store backup", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "[FILE]", 0, 1, NULL,
+     "Keep accounts, keys and the audit trail in a file, while logins go on",
+     "Database and audit key as they are at one moment, checked as `store verify` does before they are "
+     "written. FILE is on this host and is not overwritten; without it the file is made in [control] "
+     "backup_dir. Whoever can read it can enter every box. `containariumd --restore` brings it back. --json: "
+     "file, bytes, sha256, made, schema, accounts, keys, boxes, records, last.",
+     "store backup\nstore backup /srv/containarium.backup", cmd_store_backup},
+    {"store verify", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, false, "FILE", 1, 1, NULL,
+     "Check that a backup of the store is whole, and say what is in it",
+     "FILE is what `store backup` wrote: a name in [control] backup_dir, or a file on this host. Checksums, "
+     "schema, every page, the audit trail from end to end with its signatures. --json: as for `store "
+     "backup`.",
+     "store verify /srv/containarium.backup", cmd_store_verify},
     {"config show", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
      "Print the configuration in force", NULL, "config show", cmd_config_show},
     {"whoami", ROLE_USER, ROLE_USER, ACCOUNT_NONE, false, "", 0, 0, NULL, "Say who you are here", NULL,

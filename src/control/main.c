@@ -22,6 +22,7 @@
 #include "control/http_api.h"
 #include "control/idle.h"
 #include "control/metrics.h"
+#include "control/offline.h"
 #include "control/retention.h"
 #include "control/tls_server.h"
 #include "control/usage.h"
@@ -31,13 +32,15 @@ struct options {
     const char *config;
     const char *listen_tls; // instead of the configuration's
     bool check, dump, new_audit_key, openapi;
-    void (*print)(FILE *out); // what is asked for needs no configuration
+    const char *restore, *verify; // a backup of the store
+    void (*print)(FILE *out);     // what is asked for needs no configuration
 };
 
 static const char usage[] =
     "usage: containariumd [--config FILE] [--listen-tls ADDRESS:PORT]\n"
     "       containariumd [--config FILE] --check | --dump | --dump-mdoc | --dump-verbs |\n"
     "                     --dump-verbs-mdoc | --new-audit-key | --openapi | --version | --help\n"
+    "       containariumd [--config FILE] --restore FILE | --verify FILE\n"
     "  --config FILE  configuration, default " CONFIG_DEFAULT_FILE "\n"
     "  --listen-tls ADDRESS:PORT\n"
     "                 serve HTTPS there, whatever [control] listen_tls says\n"
@@ -49,6 +52,8 @@ static const char usage[] =
     "                 print them for the manual page, exit\n"
     "  --new-audit-key\n"
     "                 sign the audit trail with a new key, and say so in it; exit\n"
+    "  --restore FILE put the store back from what `containarium store backup` wrote; exit\n"
+    "  --verify FILE  only check it, and say what is in it; exit\n"
     "  --openapi      print the description of the HTTPS interface, exit\n";
 
 static int parse_arguments(int argc, char **argv, struct options *o)
@@ -58,6 +63,7 @@ static int parse_arguments(int argc, char **argv, struct options *o)
         {"dump", no_argument, NULL, 'd'},          {"dump-mdoc", no_argument, NULL, 'm'},
         {"dump-verbs", no_argument, NULL, 'v'},    {"dump-verbs-mdoc", no_argument, NULL, 'w'},
         {"new-audit-key", no_argument, NULL, 'n'}, {"listen-tls", required_argument, NULL, 't'},
+        {"restore", required_argument, NULL, 'r'}, {"verify", required_argument, NULL, 'y'},
         {"openapi", no_argument, NULL, 'o'},       {"version", no_argument, NULL, 'V'},
         {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
@@ -88,6 +94,12 @@ static int parse_arguments(int argc, char **argv, struct options *o)
         case 't':
             o->listen_tls = optarg;
             break;
+        case 'r':
+            o->restore = optarg;
+            break;
+        case 'y':
+            o->verify = optarg;
+            break;
         case 'o':
             o->openapi = true;
             break;
@@ -101,6 +113,10 @@ static int parse_arguments(int argc, char **argv, struct options *o)
             fputs(usage, stderr);
             return -1;
         }
+    }
+    if (o->restore != NULL && o->verify != NULL) {
+        fprintf(stderr, "containariumd: --restore verifies by itself; say one of --restore and --verify\n");
+        return -1;
     }
     if (optind != argc) {
         fprintf(stderr, "containariumd: unexpected argument \"%s\"\n%s", argv[optind], usage);
@@ -139,7 +155,7 @@ static void on_signal(evutil_socket_t signum, short what, void *arg)
     event_base_loopexit(d->control.base, NULL);
 }
 
-static void store_path(const struct config *config, char out[CONFIG_TEXT + 32])
+static void name_store(const struct config *config, char out[CONFIG_TEXT + 32])
 {
     snprintf(out, CONFIG_TEXT + 32, "%s/containarium.db", config->state_dir);
 }
@@ -151,7 +167,7 @@ static enum err open_store(struct control *c, struct fault *f)
         return fault_errno(f, ERR_IO, "cannot make the state directory %s", c->config->state_dir);
     if (mkdir(c->config->run_dir, 0755) != 0 && errno != EEXIST)
         return fault_errno(f, ERR_IO, "cannot make the run directory %s", c->config->run_dir);
-    store_path(c->config, path);
+    name_store(c->config, path);
     return store_open(path, &c->store, f);
 }
 
@@ -257,7 +273,7 @@ static int new_audit_key(const struct config *config)
     char path[CONFIG_TEXT + 32];
     struct fault f = {.text = ""};
     umask(077);
-    store_path(config, path);
+    name_store(config, path);
     if (store_renew_audit_key(path, &f) == ERR_NONE)
         return 0;
     fprintf(stderr, "containariumd: %s\n", f.text);
@@ -318,6 +334,8 @@ int main(int argc, char **argv)
         return 0;
     if (o.new_audit_key)
         return new_audit_key(&config);
+    if (o.restore != NULL || o.verify != NULL)
+        return offline_run(&config, o.restore, o.verify);
     (void)log_level_parse(config.log_level, &level);
     log_setup("containariumd", level);
     if (geteuid() == 0)

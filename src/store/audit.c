@@ -41,6 +41,7 @@ static const char *const event_names[] = {
     [AUDIT_SNAPSHOT_CREATED] = "snapshot-created",
     [AUDIT_SNAPSHOT_RESTORED] = "snapshot-restored",
     [AUDIT_SNAPSHOT_DELETED] = "snapshot-deleted",
+    [AUDIT_STORE_RESTORED] = "store-restored",
     [AUDIT_COMMAND] = "command",
 };
 _Static_assert(sizeof event_names / sizeof event_names[0] == AUDIT_EVENTS, "every event has a name");

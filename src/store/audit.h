@@ -43,7 +43,8 @@ enum audit_event {
     AUDIT_SNAPSHOT_CREATED,
     AUDIT_SNAPSHOT_RESTORED,
     AUDIT_SNAPSHOT_DELETED,
-    AUDIT_COMMAND, // an administrative verb was run
+    AUDIT_STORE_RESTORED, // the database is one from a backup; records after it are elsewhere
+    AUDIT_COMMAND,        // an administrative verb was run
     AUDIT_EVENTS,
 };
 const char *audit_event_name(enum audit_event event); // "login", "key-added", ...

@@ -31,7 +31,7 @@ struct store {
     sqlite3 *db;
     char *path;
     int lock_fd;
-    int version;
+    int version, found; // found: when it was opened, before migrations
     enum write_group group;
     struct fault broken;
     struct audit_chain chain;
@@ -81,6 +81,10 @@ const void *query_blob(const struct query *q, int column, size_t *size);
 enum err store_failed(struct store *s, int code, const char *doing, struct fault *f);
 // Same without a store, for use while opening.
 enum err store_translate(sqlite3 *db, int code, const char *path, const char *doing, struct fault *f);
+
+// PATH.lock, held as long as the descriptor is open. *fd may be open on error too.
+MUST_CHECK enum err store_lock(const char *path, int *fd, struct fault *f);
+#define STORE_RESTORING ".restoring" // behind the path: a restore has begun and not ended
 
 // Writes the chain's end into its table; part of every commit. In audit.c.
 MUST_CHECK enum err audit_seal(struct store *s, struct fault *f);

@@ -22,20 +22,38 @@
 
 // A lock of our own beside the file: SQLite would let a second control plane in and the two would fight over
 // the end of the audit chain. flock, because POSIX locks of the same process do not exclude each other.
-static enum err lock_take(struct store *s, struct fault *f)
+enum err store_lock(const char *path, int *fd, struct fault *f)
 {
     char *name = NULL;
-    if (asprintf(&name, "%s.lock", s->path) < 0)
+    *fd = -1;
+    if (asprintf(&name, "%s.lock", path) < 0)
         return fault_set(f, ERR_MEMORY, "out of memory");
     enum err e = ERR_NONE;
-    s->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (s->lock_fd < 0)
+    *fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (*fd < 0)
         e = fault_errno(f, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO, "cannot make %.200s",
                         name);
-    else if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
+    else if (flock(*fd, LOCK_EX | LOCK_NB) != 0)
         e = errno == EWOULDBLOCK
-                ? fault_set(f, ERR_CONFLICT, "%.200s is in use by another containariumd", s->path)
+                ? fault_set(f, ERR_CONFLICT, "%.200s is in use by another containariumd", path)
                 : fault_errno(f, ERR_IO, "cannot lock %.200s", name);
+    free(name);
+    return e;
+}
+
+// See archive_restore.c.
+static enum err check_whole(const struct store *s, struct fault *f)
+{
+    char *name = NULL;
+    if (asprintf(&name, "%s" STORE_RESTORING, s->path) < 0)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    enum err e =
+        access(name, F_OK) != 0
+            ? ERR_NONE
+            : fault_set(f, ERR_CONFLICT,
+                        "a restore of %.200s was cut off half-way: repeat containariumd --restore; what "
+                        "was there before is in the newest %.200s.before-*",
+                        s->path, s->path);
     free(name);
     return e;
 }
@@ -119,6 +137,7 @@ static enum err open_database(struct store *s, struct fault *f)
         e = schema_migrate(s->db, s->path, found, schema_newest(), f);
     if (e == ERR_NONE && found == 0)
         sync_folder(s->path);
+    s->found = found;
     s->version = schema_newest();
     return e;
 }
@@ -234,7 +253,9 @@ static enum err open_store(const char *path, bool renew, struct store **out, str
     if (s->path == NULL || s->sha256 == NULL || s->digest == NULL)
         e = fault_set(f, ERR_MEMORY, "out of memory");
     if (e == ERR_NONE)
-        e = lock_take(s, f);
+        e = store_lock(s->path, &s->lock_fd, f);
+    if (e == ERR_NONE)
+        e = check_whole(s, f);
     if (e == ERR_NONE)
         e = open_database(s, f);
     if (e == ERR_NONE)
@@ -349,4 +370,9 @@ enum err store_check_space(struct store *s, struct fault *f)
 int store_schema_version(const struct store *s)
 {
     return s->version;
+}
+
+const char *store_path(const struct store *s)
+{
+    return s->path;
 }

@@ -42,5 +42,6 @@ MUST_CHECK enum err store_check_space(struct store *s, struct fault *f);
 MUST_CHECK enum err store_renew_audit_key(const char *path, struct fault *f);
 
 int store_schema_version(const struct store *s);
+const char *store_path(const struct store *s); // as it was opened
 
 #endif

@@ -666,6 +666,8 @@ static void roles_are_as_decided(void **state)
         {"cert client", ROLE_ADMIN, ROLE_ADMIN}, // an administrator's certificate makes an administrator
         {"cert revoke", ROLE_ADMIN, ROLE_ADMIN},
         {"cert list", ROLE_ADMIN, ROLE_ADMIN},
+        {"store backup", ROLE_ADMIN, ROLE_ADMIN},
+        {"store verify", ROLE_ADMIN, ROLE_ADMIN},
         {"config show", ROLE_OPERATOR, ROLE_OPERATOR},
         {"whoami", ROLE_USER, ROLE_USER},
         {"version", ROLE_USER, ROLE_USER},
