@@ -277,7 +277,7 @@ enum err store_renew_audit_key(const char *path, struct fault *f)
     struct store *s = NULL;
     struct audit_record record = {.time = time(NULL), .event = AUDIT_KEY_RENEWED, .actor = "root@host"};
     enum err e = open_store(path, true, &s, f);
-    if (e != ERR_NONE)
+    if (s == NULL)
         return e;
     record.target = signer_public(s->signer);
     e = audit_append(s, &record, f);
