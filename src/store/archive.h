@@ -27,8 +27,8 @@ MUST_CHECK enum err archive_write(const char *path, int fd, const atomic_bool *s
                                   struct archive_facts *out, struct fault *f);
 
 // Reads all of `fd` and opens what is in it: checksums, schema, every page and reference, the audit trail
-// from end to end with its signatures. ERR_INVALID: it is no such file, cut off or damaged; ERR_CONFLICT: the
-// trail does not hold, or a newer program wrote it.
+// from end to end with its signatures. ERR_INVALID: it is no such file, cut off or damaged; ERR_IO: so is the
+// database in it; ERR_CONFLICT: the trail does not hold, or a newer program wrote it.
 MUST_CHECK enum err archive_verify(int fd, const char *path, const atomic_bool *stop,
                                    struct archive_facts *out, struct fault *f);
 

@@ -1,5 +1,5 @@
-// For store/archive*.c only: what writing, reading and restoring share. The file itself (archive_file.c) is
-// bytes and checksums; what they mean is looked at in a scratch folder (archive.c).
+// For store/archive*.c and its tests only: what writing, reading and restoring share. The file itself
+// (archive_file.c) is bytes and checksums; what they mean is looked at in a scratch folder (archive.c).
 #ifndef STORE_ARCHIVE_PARTS_H
 #define STORE_ARCHIVE_PARTS_H
 

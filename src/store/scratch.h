@@ -1,5 +1,5 @@
-// For store/archive*.c only: a folder beside a database, for a second one that is being made or looked at.
-// One user at a time; what a crash left in it is removed by the next.
+// For store/archive*.c and its tests only: a folder beside a database, for a second one that is being made or
+// looked at. One user at a time; what a crash left in it is removed by the next.
 #ifndef STORE_SCRATCH_H
 #define STORE_SCRATCH_H
 

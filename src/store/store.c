@@ -243,8 +243,10 @@ static enum err open_store(const char *path, bool renew, struct store **out, str
 {
     *out = NULL;
     struct store *s = calloc(1, sizeof *s);
-    if (s == NULL)
-        return fault_set(f, ERR_MEMORY, "out of memory");
+    if (s == NULL) {
+        (void)fault_set(f, ERR_MEMORY, "out of memory");
+        return ERR_MEMORY;
+    }
     s->lock_fd = -1;
     s->path = strdup(path);
     s->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);

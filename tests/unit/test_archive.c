@@ -11,7 +11,7 @@
 
 #include <sqlite3.h>
 
-#include "store/archive.h"
+#include "store/archive_parts.h"
 #include "store/schema.h"
 #include "store/tar.h"
 #include "unit/store_fixture.h"
@@ -184,8 +184,36 @@ static void every_cut_and_every_damage_is_seen(void **state)
     assert_false(has_scratch(x));
 }
 
-// The sums are right, what they cover is not: somebody made the file anew around a changed database.
+// The sums are right, what they cover is not: somebody has made the file anew around a changed record.
 static void a_forged_trail_is_refused(void **state)
+{
+    struct fixture *x = *state;
+    struct fault f = {.text = ""};
+    struct archive_facts facts;
+    struct scratch scratch;
+    sqlite3 *db = NULL;
+    char name[320];
+    fill(x, 20);
+    back_up(x, &facts);
+    file_of(x, name);
+    assert_ok(scratch_open(x->path, &scratch, &f));
+    int fd = open(name, O_RDWR | O_CLOEXEC);
+    assert_ok(archive_unpack(fd, &scratch, NULL, &facts, &f));
+    assert_int_equal(sqlite3_open(scratch.database, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "UPDATE audit SET user = 'mallory' WHERE seq = 5", NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    assert_ok(archive_pack(&scratch, fd, NULL, &facts, &f));
+    close(fd);
+    scratch_close(&scratch);
+    assert_err(ERR_CONFLICT, verify(x, &facts, &f));
+    assert_says("the audit trail is broken at 5");
+}
+
+static void a_store_that_does_not_verify_is_not_backed_up(void **state)
 {
     struct fixture *x = *state;
     struct fixture other = {.store = NULL};
@@ -433,6 +461,7 @@ int main(void)
         store_test(holds_what_is_committed),
         store_test(every_cut_and_every_damage_is_seen),
         store_test(a_forged_trail_is_refused),
+        store_test(a_store_that_does_not_verify_is_not_backed_up),
         store_test(what_is_no_backup_is_refused),
         store_test(a_stop_ends_it),
         store_test(comes_back),
