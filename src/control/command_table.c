@@ -258,7 +258,7 @@ static const struct command table[] = {
      "Prints a command with a token for them to run: it enrols the key their ssh offers, once. It makes the "
      "account, with the role and limits given here; the box is made at the first login. For an account that "
      "exists it adds the key of another laptop. Keep the line from others: whoever runs it first is in. "
-     "--json: id, user, role, new_account, token, command, expires, replaced.",
+     "--json: id, user, role, new_account, token, command, host_key, expires, replaced.",
      "invite carol\ninvite dave --role operator --expires 2h\ninvite erin --memory 4GB --sessions 20",
      cmd_invite},
     {"invites list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_OPTIONAL, false, "[USER]", 0, 1, NULL,

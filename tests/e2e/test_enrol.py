@@ -42,7 +42,9 @@ def test_an_invitation_makes_an_account(gate):
     run = gate.cli("invite", "carol", "--memory", "400MB", "--cpu", "1", "--sessions", "5")
     line = run.stdout.decode().split()
     assert run.returncode == 0 and line[:3] == ["ssh", "-p", str(gate.port)] and line[3].endswith("@127.0.0.1"), run
-    assert b"works once" in run.stderr
+    host_key = subprocess.run(["ssh-keygen", "-lf", gate.host_key_dir / "ssh_host_ed25519_key.pub"], capture_output=True,
+                              check=True).stdout.split()[1]
+    assert b"works once" in run.stderr and host_key in run.stderr
     token = line[3].split("+")[1].split("@")[0]
     assert gate.cli("info", "carol").returncode == 3, "nothing is made by inviting"
     welcome = join(carol, token)
@@ -132,7 +134,7 @@ def test_one_more_laptop(gate):
     alice = gate.user("alice", "--lazy")
     laptop = User(gate, "alice", gate.folder / "laptop", make_key(gate.folder / "id2", comment="laptop2"))
     run = alice.ctl("invite")
-    assert run.returncode == 0 and b"is added to the others" in run.stderr, run
+    assert run.returncode == 0 and b"is added to the others" in run.stderr and b"your other machine" in run.stderr, run
     token = run.stdout.decode().split("+")[1].split("@")[0]
     assert join(alice, token).returncode == 0, "the key she has wastes nothing"
     welcome = join(laptop, token)
