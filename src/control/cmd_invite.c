@@ -137,7 +137,7 @@ static enum err replace_earlier(struct command_run *run, struct invitation *i, s
 {
     enum err e = invite_prune(run->control->store, i->row.created - INVITE_KEEP_SECONDS, f);
     if (e == ERR_NONE && i->row.account_id == 0)
-        e = invite_revoke(run->control->store, 0, i->row.name, i->row.created, &i->replaced, f);
+        e = invite_revoke(run->control->store, 0, i->row.name, "", i->row.created, &i->replaced, f);
     return e;
 }
 
@@ -186,7 +186,7 @@ static enum err list_invite(const struct invite *row, void *arg, struct fault *f
     struct listing *l = arg;
     char created[32], expires[32];
     const char *state = invite_state_name(invite_state(row, time(NULL)));
-    if (l->run->user[0] != '\0' && strcmp(l->run->user, row->name) != 0)
+    if (l->run->user != NULL && strcmp(l->run->user, row->name) != 0)
         return ERR_NONE;
     l->count++;
     if (l->array == NULL) {
@@ -257,7 +257,7 @@ void cmd_invites_revoke(struct command_run *run)
     else if (end == NULL)
         e = name_check_user(which, &f);
     if (e == ERR_NONE)
-        e = invite_revoke(run->control->store, id, which, time(NULL), count, &f);
+        e = invite_revoke(run->control->store, id, which, "", time(NULL), count, &f);
     if (e == ERR_NONE && *count == 0)
         e = fault_set(&f, ERR_NOTFOUND, "no invitation %s%.40s is open; see: %s invites list",
                       end == NULL ? "of " : "", which, verb_program(run));

@@ -154,6 +154,8 @@ def test_users_invite_nobody_else(gate):
     invite(gate, "carol")
     invite(gate, "alice")
     assert b"carol" not in alice.ctl("invites", "list").stdout
+    assert [row["user"] for row in gate.json("invites", "list", "carol")] == ["carol"]
+    assert len(gate.json("invites", "list")) == 2
     assert b"1 invitation revoked" in alice.ctl("invites", "revoke").stdout
 
 
@@ -186,6 +188,19 @@ def test_exactly_these_keys_ends_invitations(gate):
     token = invite(gate, "alice")
     gate.ok("keys", "replace", "alice", alice.public_key)
     refused(join(gate.person("thief"), token), "withdrawn")
+
+
+def test_a_lost_key_takes_its_invitations_along(gate):
+    alice = gate.user("alice", "--lazy")
+    second = gate.person("second")
+    gate.ok("keys", "add", "alice", second.public_key)
+    hers = alice.ctl("invite").stdout.decode().split("+")[1].split("@")[0]
+    by_admin = invite(gate, "alice")
+    run = gate.cli("keys", "remove", "alice", second.fingerprint)
+    assert run.returncode == 0 and b"1 open invitation of alice revoked" in run.stderr, run
+    laptop = gate.person("laptop")
+    refused(join(laptop, hers), "withdrawn")
+    assert join(laptop, by_admin).returncode == 0
 
 
 def test_it_opens_nothing_but_the_welcome(gate):
