@@ -69,23 +69,51 @@ static void join_command(const struct command_run *run, const char *token, char 
              config->public_host[0] == '\0' ? "GATEWAY" : config->public_host);
 }
 
+static enum err take_fingerprint(const struct pubkey *key, void *arg, struct fault *f)
+{
+    (void)f;
+    snprintf(arg, PUBKEY_FINGERPRINT_SIZE, "%s", key->fingerprint);
+    return ERR_NONE;
+}
+
+// What ssh will ask a newcomer about: whoever stands between could use the token as well. "" if not known.
+static void host_fingerprint(const struct config *config, char out[PUBKEY_FINGERPRINT_SIZE])
+{
+    char path[CONFIG_TEXT + 32], text[1024];
+    struct fault f;
+    out[0] = '\0';
+    snprintf(path, sizeof path, "%s/ssh_host_ed25519_key.pub", config->host_key_dir);
+    FILE *in = fopen(path, "re");
+    if (in == NULL)
+        return;
+    size_t n = fread(text, 1, sizeof text, in);
+    fclose(in);
+    if (pubkey_parse_file(text, n, take_fingerprint, out, &f) != ERR_NONE)
+        out[0] = '\0';
+}
+
 static void on_invited(struct command_run *run)
 {
+    char host_key[PUBKEY_FINGERPRINT_SIZE];
     const struct invitation *i = run->state;
     char expires[32], command[CONFIG_TEXT + INVITE_TOKEN_SIZE + 40];
     bool exists = i->row.account_id != 0;
     join_command(run, i->token, command, sizeof command);
     when_format(i->row.expires, expires, sizeof expires);
+    host_fingerprint(run->control->config, host_key);
     if (run->json) {
-        verb_result(run, json_pack("{s:I, s:s, s:s, s:b, s:s, s:s, s:s, s:i}", "id", (json_int_t)i->row.id,
-                                   "user", i->row.name, "role", role_name(i->row.role), "new_account",
-                                   !exists, "token", i->token, "command", command, "expires", expires,
-                                   "replaced", (int)i->replaced));
+        verb_result(run, json_pack("{s:I, s:s, s:s, s:b, s:s, s:s, s:s, s:s, s:i}", "id",
+                                   (json_int_t)i->row.id, "user", i->row.name, "role", role_name(i->row.role),
+                                   "new_account", !exists, "token", i->token, "command", command, "host_key",
+                                   host_key, "expires", expires, "replaced", (int)i->replaced));
         verb_done(run);
         return;
     }
-    verb_note(run, "Send this line to %s, over a channel you trust. It works once, until %s:", run->user,
-              expires);
+    if (exists && i->row.account_id == run->who.account_id)
+        verb_note(run, "Run this line on your other machine. It works once, until %s:", expires);
+    else
+        verb_note(run, "Send this line to %s, over a channel you trust. It works once, until %s:", run->user,
+                  expires);
     verb_out(run, "%s\n", command);
     if (exists)
         verb_note(run, "%s has an account: the key that is offered with it is added to the others.",
@@ -95,6 +123,8 @@ static void on_invited(struct command_run *run)
                   "It makes the account %s (role %s) with the key that is offered; the box is made at "
                   "the first login.",
                   run->user, role_name(i->row.role));
+    if (host_key[0] != '\0')
+        verb_note(run, "The first time, ssh asks about the gateway's ED25519 key; it is %s", host_key);
     if (i->replaced > 0)
         verb_note(run, "An earlier invitation of %s does not work any more.", run->user);
     if (run->control->config->public_host[0] == '\0')
@@ -107,7 +137,7 @@ static enum err replace_earlier(struct command_run *run, struct invitation *i, s
 {
     enum err e = invite_prune(run->control->store, i->row.created - INVITE_KEEP_SECONDS, f);
     if (e == ERR_NONE && i->row.account_id == 0)
-        e = invite_revoke(run->control->store, 0, i->row.name, i->row.created, &i->replaced, f);
+        e = invite_revoke(run->control->store, 0, i->row.name, "", i->row.created, &i->replaced, f);
     return e;
 }
 
@@ -156,7 +186,7 @@ static enum err list_invite(const struct invite *row, void *arg, struct fault *f
     struct listing *l = arg;
     char created[32], expires[32];
     const char *state = invite_state_name(invite_state(row, time(NULL)));
-    if (l->run->user[0] != '\0' && strcmp(l->run->user, row->name) != 0)
+    if (l->run->user != NULL && strcmp(l->run->user, row->name) != 0)
         return ERR_NONE;
     l->count++;
     if (l->array == NULL) {
@@ -227,7 +257,7 @@ void cmd_invites_revoke(struct command_run *run)
     else if (end == NULL)
         e = name_check_user(which, &f);
     if (e == ERR_NONE)
-        e = invite_revoke(run->control->store, id, which, time(NULL), count, &f);
+        e = invite_revoke(run->control->store, id, which, "", time(NULL), count, &f);
     if (e == ERR_NONE && *count == 0)
         e = fault_set(&f, ERR_NOTFOUND, "no invitation %s%.40s is open; see: %s invites list",
                       end == NULL ? "of " : "", which, verb_program(run));

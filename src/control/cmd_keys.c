@@ -155,6 +155,27 @@ static bool remove_keys(struct command_run *run)
     return true;
 }
 
+// "No others" is also said to those who were invited to bring one. And whoever had a key that is removed
+// could have invited in its owner's name.
+static bool revoke_invitations(struct command_run *run)
+{
+    const struct change *change = run->state;
+    bool all = strcmp(run->command->name, "keys replace") == 0;
+    struct fault f;
+    unsigned count = 0;
+    if (!all && change->removed == 0)
+        return true;
+    if (invite_revoke(run->control->store, 0, run->user, all ? "" : run->user, time(NULL), &count, &f) !=
+        ERR_NONE) {
+        verb_fail(run, &f);
+        return false;
+    }
+    struct audit_record record = {.event = AUDIT_INVITE_REVOKED, .target = run->command->name};
+    if (count > 0)
+        verb_note(run, "%u open invitation%s of %s revoked.", count, count == 1 ? "" : "s", run->user);
+    return count == 0 || verb_audit(run, &record);
+}
+
 // ---- add and replace
 
 static enum err append(struct key_list *list, const struct pubkey *key, struct fault *f)
@@ -172,21 +193,6 @@ static enum err mark_for_removal(const struct account_key *key, void *arg, struc
     struct change *change = arg;
     return key_list_has(&change->keys, key->key.fingerprint) ? ERR_NONE
                                                              : append(&change->remove, &key->key, f);
-}
-
-// "No others" is also said to those who were invited to bring one.
-static bool revoke_invitations(struct command_run *run)
-{
-    struct fault f;
-    unsigned count = 0;
-    if (strcmp(run->command->name, "keys replace") != 0)
-        return true;
-    if (invite_revoke(run->control->store, 0, run->user, time(NULL), &count, &f) != ERR_NONE) {
-        verb_fail(run, &f);
-        return false;
-    }
-    struct audit_record record = {.event = AUDIT_INVITE_REVOKED, .target = "keys replace"};
-    return count == 0 || verb_audit(run, &record);
 }
 
 static void on_keys_read(struct command_run *run)
@@ -274,7 +280,7 @@ static void fetch_next(struct command_run *run)
     if (e != ERR_NONE)
         verb_fail(run, &f);
     else if (key_list_store(&change->keys, run, run->account.id, change->fresh, &change->added) &&
-             remove_keys(run))
+             remove_keys(run) && revoke_invitations(run))
         verb_commit(run, on_committed);
 }
 
@@ -332,6 +338,6 @@ void cmd_keys_remove(struct command_run *run)
                    "this is the last key of %s, who could not log in any more; add another first, or "
                    "say --force",
                    run->user);
-    else if (remove_keys(run))
+    else if (remove_keys(run) && revoke_invitations(run))
         verb_commit(run, on_committed);
 }

@@ -87,11 +87,12 @@ void command_welcome(struct command_run *run)
         verb_fail(run, &f);
         return;
     }
-    verb_out(run,
-             "\nWhat to type next:\n"
-             "  ssh %s%s@%s        your own Linux box; the first time it is made while you wait\n"
-             "  ssh %sctl@%s help  what you can do yourself: keys, snapshots, start, stop\n",
-             port, name, host, port, host);
+    struct table *t = table_new();
+    table_row(t, "  ssh %s%s@%s\tyour own Linux box; the first time it is made while you wait", port, name,
+              host);
+    table_row(t, "  ssh %sctl@%s help\twhat you can do yourself: keys, snapshots, start, stop", port, host);
+    verb_out(run, "\nWhat to type next:\n");
+    print_table(run, t);
     verb_done(run);
 }
 

@@ -241,7 +241,8 @@ static const struct command table[] = {
      "no-agent-forwarding. Added again, a key has its new options.",
      "keys add alice laptop.pub\nkeys add alice < laptop.pub\nkeys add alice github:alice", cmd_keys_add},
     {"keys remove", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER FINGERPRINT|COMMENT", 2, 2,
-     force_options, "Shut one SSH key out", "Sessions that came in with it end at once.",
+     force_options, "Shut one SSH key out",
+     "Sessions that came in with it end at once, and open invitations that the user made are revoked.",
      "keys remove alice SHA256:aTz6Jm...\nkeys remove alice alice@old-laptop", cmd_keys_remove},
     {"keys replace", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER [FILE|-|URL]", 1, 2, NULL,
      "Let exactly these SSH keys in, and no others",
@@ -258,10 +259,10 @@ static const struct command table[] = {
      "Prints a command with a token for them to run: it enrols the key their ssh offers, once. It makes the "
      "account, with the role and limits given here; the box is made at the first login. For an account that "
      "exists it adds the key of another laptop. Keep the line from others: whoever runs it first is in. "
-     "--json: id, user, role, new_account, token, command, expires, replaced.",
+     "--json: id, user, role, new_account, token, command, host_key, expires, replaced.",
      "invite carol\ninvite dave --role operator --expires 2h\ninvite erin --memory 4GB --sessions 20",
      cmd_invite},
-    {"invites list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_OPTIONAL, false, "[USER]", 0, 1, NULL,
+    {"invites list", ROLE_USER, ROLE_OPERATOR, ACCOUNT_NAMED, false, "[USER]", 0, 1, NULL,
      "List invitations, newest first",
      "The token is not kept and cannot be shown again. --json: a list of id, user, role, state (open, used, "
      "expired, revoked), by, created, expires, used, fingerprint.",

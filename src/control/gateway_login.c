@@ -293,6 +293,7 @@ static bool join(struct connection *c, const struct message *m, struct account_k
     }
     c->account = enrolment.account;
     c->joined = enrolment.joined;
+    c->key = (struct keyoption){.expires = 0}; // an enrolled key comes without options
     if (c->account.id != 0 && is_too_much(c, m, key))
         return false;
     e = enrol_write(control, &enrolment, now, &f);
@@ -310,6 +311,7 @@ void login_on_login(struct connection *c, const struct message *m)
     struct fault f = {.text = ""};
     struct account_key key = {.id = 0};
     bool joins = name_login_kind(m->login) == LOGIN_JOIN;
+    c->joined = JOINED_NOT;
     note_login(c, m->login);
     enum err e = c->answer_id != 0 ? fault_set(&f, ERR_PROTOCOL, "a second login on one connection")
                                    : who_is(c, m, &c->account, &key, &c->key, &f);

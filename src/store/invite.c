@@ -186,11 +186,11 @@ enum err invite_use(struct store *s, int64_t id, int64_t account_id, const char 
     return e;
 }
 
-enum err invite_revoke(struct store *s, int64_t id, const char *name, time_t now, unsigned *count,
-                       struct fault *f)
+enum err invite_revoke(struct store *s, int64_t id, const char *name, const char *actor, time_t now,
+                       unsigned *count, struct fault *f)
 {
     static const char sql[] = "UPDATE invites SET revoked = ? WHERE (id = ? OR (? = 0 AND name = ?))"
-                              " AND used = 0 AND revoked = 0 AND expires > ?";
+                              " AND (? = '' OR actor = ?) AND used = 0 AND revoked = 0 AND expires > ?";
     struct query q;
     int changes = 0;
     *count = 0;
@@ -201,6 +201,8 @@ enum err invite_revoke(struct store *s, int64_t id, const char *name, time_t now
     query_bind_int(&q, id);
     query_bind_int(&q, id);
     query_bind_text(&q, name);
+    query_bind_text(&q, actor);
+    query_bind_text(&q, actor);
     query_bind_int(&q, now);
     e = query_run(&q, &changes, f);
     *count = (unsigned)changes;

@@ -44,9 +44,11 @@ MUST_CHECK enum err invite_use(struct store *s, int64_t id, int64_t account_id, 
                                time_t now, struct fault *f);
 enum invite_state invite_state(const struct invite *row, time_t now);
 
-// Revokes what is open: by number, or with id 0 all of a name. *count: how many those were.
-MUST_CHECK enum err invite_revoke(struct store *s, int64_t id, const char *name, time_t now, unsigned *count,
-                                  struct fault *f);
+// Revokes what is open: by number, or with id 0 all of a name; of these only what `actor` made, unless that
+// is
+// "". *count: how many those were.
+MUST_CHECK enum err invite_revoke(struct store *s, int64_t id, const char *name, const char *actor,
+                                  time_t now, unsigned *count, struct fault *f);
 // Newest first. The limits are not filled in.
 typedef enum err (*invite_each_fn)(const struct invite *row, void *arg, struct fault *f);
 MUST_CHECK enum err invite_each(struct store *s, invite_each_fn each, void *arg, struct fault *f);

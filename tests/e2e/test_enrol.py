@@ -42,7 +42,9 @@ def test_an_invitation_makes_an_account(gate):
     run = gate.cli("invite", "carol", "--memory", "400MB", "--cpu", "1", "--sessions", "5")
     line = run.stdout.decode().split()
     assert run.returncode == 0 and line[:3] == ["ssh", "-p", str(gate.port)] and line[3].endswith("@127.0.0.1"), run
-    assert b"works once" in run.stderr
+    host_key = subprocess.run(["ssh-keygen", "-lf", gate.host_key_dir / "ssh_host_ed25519_key.pub"], capture_output=True,
+                              check=True).stdout.split()[1]
+    assert b"works once" in run.stderr and host_key in run.stderr
     token = line[3].split("+")[1].split("@")[0]
     assert gate.cli("info", "carol").returncode == 3, "nothing is made by inviting"
     welcome = join(carol, token)
@@ -132,7 +134,7 @@ def test_one_more_laptop(gate):
     alice = gate.user("alice", "--lazy")
     laptop = User(gate, "alice", gate.folder / "laptop", make_key(gate.folder / "id2", comment="laptop2"))
     run = alice.ctl("invite")
-    assert run.returncode == 0 and b"is added to the others" in run.stderr, run
+    assert run.returncode == 0 and b"is added to the others" in run.stderr and b"your other machine" in run.stderr, run
     token = run.stdout.decode().split("+")[1].split("@")[0]
     assert join(alice, token).returncode == 0, "the key she has wastes nothing"
     welcome = join(laptop, token)
@@ -152,6 +154,8 @@ def test_users_invite_nobody_else(gate):
     invite(gate, "carol")
     invite(gate, "alice")
     assert b"carol" not in alice.ctl("invites", "list").stdout
+    assert [row["user"] for row in gate.json("invites", "list", "carol")] == ["carol"]
+    assert len(gate.json("invites", "list")) == 2
     assert b"1 invitation revoked" in alice.ctl("invites", "revoke").stdout
 
 
@@ -184,6 +188,19 @@ def test_exactly_these_keys_ends_invitations(gate):
     token = invite(gate, "alice")
     gate.ok("keys", "replace", "alice", alice.public_key)
     refused(join(gate.person("thief"), token), "withdrawn")
+
+
+def test_a_lost_key_takes_its_invitations_along(gate):
+    alice = gate.user("alice", "--lazy")
+    second = gate.person("second")
+    gate.ok("keys", "add", "alice", second.public_key)
+    hers = alice.ctl("invite").stdout.decode().split("+")[1].split("@")[0]
+    by_admin = invite(gate, "alice")
+    run = gate.cli("keys", "remove", "alice", second.fingerprint)
+    assert run.returncode == 0 and b"1 open invitation of alice revoked" in run.stderr, run
+    laptop = gate.person("laptop")
+    refused(join(laptop, hers), "withdrawn")
+    assert join(laptop, by_admin).returncode == 0
 
 
 def test_it_opens_nothing_but_the_welcome(gate):

@@ -86,7 +86,7 @@ static void it_is_used_once(void **state)
     assert_string_equal(found.fingerprint, "SHA256:x");
     assert_int_equal(invite_state(&found, 1999), INVITE_USED);
     assert_int_equal(invite_state(&found, 9999), INVITE_USED);
-    assert_ok(invite_revoke(x->store, row.id, "", 1500, &count, &f));
+    assert_ok(invite_revoke(x->store, row.id, "", "", 1500, &count, &f));
     assert_int_equal(count, 0);
 }
 
@@ -110,9 +110,11 @@ static void revoked_by_number_or_name(void **state)
     assert_int_equal(invite_state(&a, 2000), INVITE_EXPIRED);
     assert_ok(invite_add(x->store, &b, token, &f));
     assert_ok(invite_add(x->store, &c, token, &f));
-    assert_ok(invite_revoke(x->store, a.id, "dave", 1500, &count, &f)); // the number counts
+    assert_ok(invite_revoke(x->store, a.id, "dave", "", 1500, &count, &f)); // the number counts
     assert_int_equal(count, 1);
-    assert_ok(invite_revoke(x->store, 0, "carol", 1500, &count, &f));
+    assert_ok(invite_revoke(x->store, 0, "carol", "carol", 1500, &count, &f));
+    assert_int_equal(count, 0); // it was root who invited
+    assert_ok(invite_revoke(x->store, 0, "carol", "root@host", 1500, &count, &f));
     assert_int_equal(count, 1); // the other one
     assert_err(ERR_CONFLICT, invite_use(x->store, b.id, 5, "SHA256:x", 1500, &f));
     assert_ok(invite_find(x->store, token, &found, &f));
