@@ -48,7 +48,7 @@ warm=containarium-image-unpack
 
 image_exists() { incus image info "local:$image" --project default >/dev/null 2>&1; }
 fingerprint_of() { # ALIAS [PROJECT]
-    incus image list "local:" --project "${2:-default}" -f csv -c Lf 2>/dev/null | awk -F, -v a="$1" '$1 == a { print $2 }'
+    incus image alias list local: --project "${2:-default}" -f csv 2>/dev/null | awk -F, -v a="$1" '$1 == a { print $2 }'
 }
 
 if [[ $down == yes ]]; then
@@ -205,7 +205,7 @@ copy_to_project() {
             --target-project "$project"
         [[ -z $there ]] || incus image alias delete --project "$project" "local:$image"
     fi
-    here=$(incus image list local: --project default -f csv -c lF | awk -F, -v a="$image" '$1 == a { print $2 }')
+    here=$(incus image info --project default "local:$image" | awk '/^Fingerprint:/ { print $2 }') # the whole of it
     logged "$log" "the message above is Incus' own" incus image alias create --project "$project" "local:$image" "$here"
 }
 

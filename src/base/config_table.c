@@ -28,9 +28,9 @@ static const struct config_option options[] = {
     {"gateway", "max_auth_failures", CONFIG_UINT, AT(max_auth_failures), "6", 1, 100, NULL, true,
      "Signatures that do not verify, or logins refused, before a connection is ended; "
      "offers of keys that are not known cost nothing, up to 64."},
-    {"gateway", "max_unauthenticated", CONFIG_UINT, AT(max_unauthenticated), "100", 1, 100000, NULL, true,
+    {"gateway", "max_unauthenticated", CONFIG_UINT, AT(max_unauthenticated), "200", 1, 100000, NULL, true,
      "Connections that have not logged in yet, all addresses together."},
-    {"gateway", "max_unauthenticated_per_source", CONFIG_UINT, AT(max_unauthenticated_per_source), "30", 1, 100000, NULL,
+    {"gateway", "max_unauthenticated_per_source", CONFIG_UINT, AT(max_unauthenticated_per_source), "100", 1, 100000, NULL,
      true, "Ditto, from one source: an IPv4 address, or the /64 of an IPv6 address."},
     {"gateway", "early_drop", CONFIG_UINT, AT(early_drop), "60", 0, 100, NULL, true,
      "Percent of max_unauthenticated from which new connections are dropped at random, ever more of them until all are; "

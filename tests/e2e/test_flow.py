@@ -5,8 +5,8 @@ import threading
 
 import paramiko
 import pytest
-from paramiko.common import cMSG_CHANNEL_CLOSE, cMSG_CHANNEL_DATA, cMSG_CHANNEL_FAILURE, cMSG_CHANNEL_REQUEST, \
-    cMSG_CHANNEL_SUCCESS
+from paramiko.common import MSG_CHANNEL_DATA, cMSG_CHANNEL_CLOSE, cMSG_CHANNEL_DATA, cMSG_CHANNEL_FAILURE, \
+    cMSG_CHANNEL_REQUEST, cMSG_CHANNEL_SUCCESS
 
 from harness.wait import until
 
@@ -156,12 +156,12 @@ def test_any_window_and_packet_size(connected, sizes):
     channel = transport.open_session(timeout=30, **sizes)
     channel.settimeout(60)
     pieces = []
-    feed = channel._feed
 
-    def note(m):
-        pieces.append(len(m if isinstance(m, bytes) else m.asbytes()) - (0 if isinstance(m, bytes) else 9))
-        feed(m)
-    channel._feed = note
+    def note(channel, m):
+        data = m.get_binary()
+        pieces.append(len(data))
+        channel._feed(data)
+    transport._channel_handler_table = {**transport._channel_handler_table, MSG_CHANNEL_DATA: note}
     channel.exec_command(f"head -c {count} /dev/zero | tr '\\0' x; exit 3")
     got = b""
     while piece := channel.recv(65536):
@@ -174,10 +174,13 @@ def test_any_window_and_packet_size(connected, sizes):
 def test_packets_of_any_size_from_the_client(connected, size):
     transport = connected()
     channel = start(transport, "wc -c")
+    channel.sendall(b"x" * 30_000)  # the window begins small and grows
     for _ in range(20):
+        until(lambda: channel.out_window_size >= size, what="the window is wide enough for one packet")
+        channel.out_window_size -= size
         raw(transport, cMSG_CHANNEL_DATA, channel, b"x" * size)
     channel.shutdown_write()
-    assert channel.makefile("rb").read() == f"{20 * size}\n".encode()
+    assert channel.makefile("rb").read() == f"{30_000 + 20 * size}\n".encode()
 
 
 def test_data_after_close_is_ignored(connected):

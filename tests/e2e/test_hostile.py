@@ -14,7 +14,7 @@ from harness.wait import until
 @pytest.fixture(scope="module")
 def strict(incus, temp):
     """A gateway that gives clients two seconds and few places."""
-    rig = Rig(incus, temp, gateway={"login_grace": "2s", "max_unauthenticated": "8",
+    rig = Rig(incus, temp, gateway={"login_grace": "2s", "max_unauthenticated": "8", "early_drop": "100", "known_reserve": "0",
                                                "max_auth_failures": "3"}).start()
     yield rig
     rig.stop()

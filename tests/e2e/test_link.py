@@ -47,13 +47,14 @@ class Link:
         return True
 
     def admit(self):
-        self.send("admit", id=1, version=1, address="192.0.2.7", port=4711)
+        self.send("admit", id=1, version=2, address="192.0.2.7", port=4711)
         assert self.receive()["t"] == "admitted"
         return self
 
     def login(self, user):
         self.admit()
-        self.send("login", id=2, login=user.name, key=user.public_key.read_text().split()[1], client="SSH-2.0-test")
+        self.send("login", id=2, login=user.name, key=user.public_key.read_text().split()[1], client="SSH-2.0-test",
+                  kex_ms=1, auth_ms=1)
         assert self.receive()["t"] == "welcome"
         return self
 
@@ -91,7 +92,7 @@ def test_what_is_not_in_the_table_ends_the_link(link, what):
     elif what == "too early":
         one.open(1, "alice-container")
     elif what == "a field too many":
-        one.send("admit", id=1, version=1, address="192.0.2.7", port=1, root=True)
+        one.send("admit", id=1, version=2, address="192.0.2.7", port=1, root=True)
     else:
         one.send("kick", text="x")
     if what == "nothing":
@@ -101,7 +102,8 @@ def test_what_is_not_in_the_table_ends_the_link(link, what):
 
 def test_login_twice_is_refused(alice, bob, link):
     one = link().login(alice)
-    one.send("login", id=3, login=bob.name, key=bob.public_key.read_text().split()[1], client="x")
+    one.send("login", id=3, login=bob.name, key=bob.public_key.read_text().split()[1], client="x", kex_ms=1,
+             auth_ms=1)
     assert one.ended()
 
 
