@@ -91,8 +91,8 @@ struct config {
     uint64_t ban_failures, ban_names, ban_silent;
     uint64_t ban_window, ban_duration, ban_duration_max, ban_memory; // ms
     uint64_t ban_growth;
-    uint64_t ban_trust;          // ms
-    uint64_t invite_expiry;      // ms
+    uint64_t ban_trust;     // ms
+    uint64_t invite_expiry; // ms
     char fetch_allow[CONFIG_TEXT], fetch_ca[CONFIG_TEXT];
     char ban_never[CONFIG_TEXT]; // subnets_have list
 

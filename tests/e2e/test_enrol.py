@@ -145,6 +145,20 @@ def test_one_more_laptop(gate):
     assert (used["user"], used["actor"], used["target"]) == ("alice", "alice", "key added")
 
 
+def test_from_the_invitation_to_a_shell_in_the_box(gate):
+    """With the limits of the invitation, by both doors, and with a second laptop's key that the box learns."""
+    carol = gate.person("carol")
+    assert join(carol, invite(gate, "carol", "--cpu", "1", "--memory", "400MB")).returncode == 0
+    assert carol.ok("whoami; nproc") == "carol\n1\n"
+    carol.trust_box()
+    assert carol.ok("whoami", door="jump") == "carol\n"
+    laptop = User(gate, "carol", gate.folder / "laptop", make_key(gate.folder / "id2"))
+    laptop.trust_box()
+    assert join(laptop, invite(gate, "carol")).returncode == 0
+    assert laptop.ok("whoami") == "carol\n"
+    until(lambda: laptop.ssh("true", door="jump").returncode == 0, 20, "the box knows the new key", every=0.3)
+
+
 def test_users_invite_nobody_else(gate):
     alice = gate.user("alice", "--lazy")
     gate.user("bob", "--lazy")
