@@ -1,4 +1,6 @@
 """`ssh join+TOKEN@gateway`: an invitation becomes an account or one more key, once, and its token stays a secret."""
+import contextlib
+import sqlite3
 import subprocess
 
 import pytest
@@ -105,9 +107,10 @@ def test_revoked_replaced_and_expired_are_told(gate):
     assert gate.cli("invites", "revoke", "carol").returncode == 3
     assert [row["state"] for row in gate.json("invites", "list")] == ["revoked", "revoked"]
     third = gate.json("invite", "carol", "--expires", "1m")
-    gate.control.end()  # only an hour in the past tells what a minute does
-    subprocess.run(["sqlite3", gate.database, f"UPDATE invites SET expires = expires - 3600 WHERE id = {third['id']}"],
-                   check=True)
+    gate.control.end()  # an hour passes
+    with contextlib.closing(sqlite3.connect(gate.database)) as db:
+        db.execute("UPDATE invites SET expires = expires - 3600 WHERE id = ?", [third["id"]])
+        db.commit()
     gate.start_control()
     refused(join(carol, third["token"]), "this invitation expired")
     assert gate.cli("info", "carol").returncode == 3
