@@ -57,7 +57,7 @@ enrol() {
     "$prefix/bin/containarium" create "$user" --role admin --lazy --ssh-key "$key" >"$log" 2>&1 </dev/null || code=$?
     if ((code == 5)); then
         code=0
-        "$prefix/bin/containarium" keys add "$user" --ssh-key "$key" >"$log" 2>&1 </dev/null || code=$?
+        "$prefix/bin/containarium" keys add "$user" "$key" >"$log" 2>&1 </dev/null || code=$?
         ((code != 5)) || code=0
     fi
     if ((code != 0)); then

@@ -91,10 +91,13 @@ struct config {
     uint64_t ban_failures, ban_names, ban_silent;
     uint64_t ban_window, ban_duration, ban_duration_max, ban_memory; // ms
     uint64_t ban_growth;
-    uint64_t ban_trust;     // ms
-    uint64_t invite_expiry; // ms
-    char fetch_allow[CONFIG_TEXT], fetch_ca[CONFIG_TEXT];
+    uint64_t ban_trust;          // ms
     char ban_never[CONFIG_TEXT]; // subnets_have list
+
+    // [enrol]
+    uint64_t invite_expiry;        // ms
+    char fetch_allow[CONFIG_TEXT]; // subnets_have list
+    char fetch_ca[CONFIG_TEXT];
 
     // [audit]
     uint64_t audit_keep; // ms, 0 = for ever

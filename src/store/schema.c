@@ -154,30 +154,32 @@ static const char migration_3[] =
     "  WHEN OLD.seq > (SELECT seq FROM audit_anchor) BEGIN"
     "  SELECT RAISE(ABORT, 'the audit trail is append-only'); END;";
 
-// Invitations. account_id 0: of somebody who has no account yet; no foreign key, so that a deleted account's
-// invitation finds nobody instead of vanishing from the list.
-static const char migration_4[] = "CREATE TABLE invites ("
-                                  "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
-                                  "  hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),"
-                                  "  name TEXT NOT NULL,"
-                                  "  account_id INTEGER NOT NULL,"
-                                  "  role TEXT NOT NULL CHECK (role IN ('user', 'operator', 'admin')),"
-                                  "  cpu TEXT NOT NULL,"
-                                  "  memory INTEGER NOT NULL,"
-                                  "  disk INTEGER NOT NULL,"
-                                  "  actor TEXT NOT NULL,"
-                                  "  created INTEGER NOT NULL,"
-                                  "  expires INTEGER NOT NULL,"
-                                  "  used INTEGER NOT NULL DEFAULT 0,"
-                                  "  fingerprint TEXT NOT NULL DEFAULT '',"
-                                  "  revoked INTEGER NOT NULL DEFAULT 0"
-                                  ") STRICT;"
-                                  "CREATE TABLE invite_limits ("
-                                  "  invite_id INTEGER NOT NULL REFERENCES invites (id) ON DELETE CASCADE,"
-                                  "  name TEXT NOT NULL,"
-                                  "  value INTEGER NOT NULL,"
-                                  "  PRIMARY KEY (invite_id, name)"
-                                  ") STRICT, WITHOUT ROWID;";
+// Invitations, and the limits of the accounts they will make.
+static const char migration_4[] =
+    // account_id 0: of somebody who has no account yet; no foreign key, so that the invitation of a deleted
+    // account finds nobody, and does not vanish from the list.
+    "CREATE TABLE invites ("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  hash BLOB NOT NULL UNIQUE CHECK (length(hash) = 32),"
+    "  name TEXT NOT NULL,"
+    "  account_id INTEGER NOT NULL,"
+    "  role TEXT NOT NULL CHECK (role IN ('user', 'operator', 'admin')),"
+    "  cpu TEXT NOT NULL,"
+    "  memory INTEGER NOT NULL,"
+    "  disk INTEGER NOT NULL,"
+    "  actor TEXT NOT NULL,"
+    "  created INTEGER NOT NULL,"
+    "  expires INTEGER NOT NULL,"
+    "  used INTEGER NOT NULL DEFAULT 0,"
+    "  fingerprint TEXT NOT NULL DEFAULT '',"
+    "  revoked INTEGER NOT NULL DEFAULT 0"
+    ") STRICT;"
+    "CREATE TABLE invite_limits ("
+    "  invite_id INTEGER NOT NULL REFERENCES invites (id) ON DELETE CASCADE,"
+    "  name TEXT NOT NULL,"
+    "  value INTEGER NOT NULL,"
+    "  PRIMARY KEY (invite_id, name)"
+    ") STRICT, WITHOUT ROWID;";
 
 static const char *const migrations[] = {migration_1, migration_2, migration_3, migration_4};
 

@@ -1,4 +1,6 @@
 """`ssh join+TOKEN@gateway`: an invitation becomes an account or one more key, once, and its token stays a secret."""
+import contextlib
+import sqlite3
 import subprocess
 
 import pytest
@@ -105,9 +107,10 @@ def test_revoked_replaced_and_expired_are_told(gate):
     assert gate.cli("invites", "revoke", "carol").returncode == 3
     assert [row["state"] for row in gate.json("invites", "list")] == ["revoked", "revoked"]
     third = gate.json("invite", "carol", "--expires", "1m")
-    gate.control.end()  # only an hour in the past tells what a minute does
-    subprocess.run(["sqlite3", gate.database, f"UPDATE invites SET expires = expires - 3600 WHERE id = {third['id']}"],
-                   check=True)
+    gate.control.end()  # an hour passes
+    with contextlib.closing(sqlite3.connect(gate.database)) as db:
+        db.execute("UPDATE invites SET expires = expires - 3600 WHERE id = ?", [third["id"]])
+        db.commit()
     gate.start_control()
     refused(join(carol, third["token"]), "this invitation expired")
     assert gate.cli("info", "carol").returncode == 3
@@ -143,6 +146,20 @@ def test_one_more_laptop(gate):
     assert laptop.ctl("whoami").stdout.startswith(b"alice")
     (used,) = gate.audit(event="invite-used")
     assert (used["user"], used["actor"], used["target"]) == ("alice", "alice", "key added")
+
+
+def test_from_the_invitation_to_a_shell_in_the_box(gate):
+    """With the limits of the invitation, by both doors, and with a second laptop's key that the box learns."""
+    carol = gate.person("carol")
+    assert join(carol, invite(gate, "carol", "--cpu", "1", "--memory", "400MB")).returncode == 0
+    assert carol.ok("whoami; nproc") == "carol\n1\n"
+    carol.trust_box()
+    assert carol.ok("whoami", door="jump") == "carol\n"
+    laptop = User(gate, "carol", gate.folder / "laptop", make_key(gate.folder / "id2"))
+    laptop.trust_box()
+    assert join(laptop, invite(gate, "carol")).returncode == 0
+    assert laptop.ok("whoami") == "carol\n"
+    until(lambda: laptop.ssh("true", door="jump").returncode == 0, 20, "the box knows the new key", every=0.3)
 
 
 def test_users_invite_nobody_else(gate):
