@@ -2,11 +2,13 @@
 and they log in again. docs/operations.md has the same by hand."""
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 
 import pytest
 
+from harness.incus import REPO
 from harness.rig import CONTROL_USER
 from harness.user import make_key
 from harness.wait import until
@@ -76,6 +78,24 @@ def test_drill(filled, tmp_path):
     assert later.ctl("whoami").returncode == 255
     assert rig.json("audit", "head")["key"] == head["key"]
     rig.users.remove(later)
+
+
+def test_the_drill_script(rig, tmp_path):
+    """Any user can run it, beside whatever else runs here; what it made is gone afterwards."""
+    file, folder = tmp_path / "store.backup", tmp_path / "tmp"
+    records = rig.json("store", "backup", file)["records"]
+    folder.mkdir()
+    command = [REPO / "packaging/drill.sh", file, "--bin", rig.bin]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "TMPDIR": str(folder)})
+    assert run.returncode == 0 and "the backup restores" in run.stdout, run.stdout + run.stderr
+    assert int(re.search(r"whole: (\d+) records", run.stdout)[1]) > records, "the restore is on record as well"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, env={**os.environ, "TMPDIR": str(folder)})
+    assert run.returncode == 1 and "no backup that would restore" in run.stderr
+    assert list(folder.iterdir()) == []
+
 
 
 def test_a_restore_keeps_what_was_there(filled, tmp_path):
