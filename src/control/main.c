@@ -181,7 +181,7 @@ static enum err control_start(struct control *c, struct fault *f)
         return fault_set(f, ERR_MEMORY, "cannot make an event loop");
     c->writer = writer_new(c);
     c->flows = box_flows_new(c);
-    c->usages = usages_new(c);
+    c->usages = usages_new();
     c->retention = retention_new(c);
     if (c->writer == NULL || c->flows == NULL || c->usages == NULL || c->retention == NULL)
         return fault_set(f, ERR_MEMORY, "out of memory");

@@ -39,10 +39,9 @@ struct usages {
     LIST_HEAD(, usage) list;
 };
 
-struct usages *usages_new(struct control *c)
+struct usages *usages_new(void)
 {
     struct usages *u = calloc(1, sizeof *u);
-    (void)c;
     if (u != NULL)
         LIST_INIT(&u->list);
     return u;

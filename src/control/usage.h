@@ -6,8 +6,8 @@
 #include "control/control.h"
 #include "policy/limit.h"
 
-struct usages *usages_new(struct control *c); // NULL: out of memory
-void usages_free(struct usages *u);           // NULL is fine
+struct usages *usages_new(void);    // NULL: out of memory
+void usages_free(struct usages *u); // NULL is fine
 
 // The limits in force for the account.
 MUST_CHECK enum err usage_limits(struct control *c, int64_t account_id, struct limits *out, struct fault *f);

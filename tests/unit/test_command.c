@@ -440,7 +440,7 @@ static int set_up(void **state)
     assert_int_equal(store_open(path, &w->control.store, &f), ERR_NONE);
     w->control.writer = writer_new(&w->control);
     w->control.flows = box_flows_new(&w->control);
-    w->control.usages = usages_new(&w->control);
+    w->control.usages = usages_new();
     assert_int_equal(metrics_new(&w->control, &w->control.metrics, &f), ERR_NONE);
     assert_int_equal(bans_new(&w->control, &w->control.bans, &f), ERR_NONE);
     *state = w;
