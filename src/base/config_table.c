@@ -190,7 +190,7 @@ static const struct config_option options[] = {
      "Authorities (PEM) whose certificates are trusted then; empty: those the system trusts."},
 
     {"audit", "keep", CONFIG_DURATION, AT(audit_keep), "90d", 0, 36500 * DAY_MS, NULL, true,
-     "How long records of the audit trail are kept; 0s: for ever."},
+     "How long records of the audit trail, and of sessions that have ended, are kept; 0s: for ever."},
 
     {"metrics", "listen", CONFIG_LOCAL, AT(metrics_listen), "", 0, 0, NULL, false,
      "Where Prometheus reads figures, over HTTP at /metrics: a loopback address with port, like 127.0.0.1:9522, or the "

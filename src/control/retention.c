@@ -30,14 +30,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     struct control *c = r->control;
     struct fault f = {.text = ""};
     unsigned removed = 0;
+    int sessions = 0;
     (void)fd;
     (void)what;
     if (c->config->audit_keep == 0)
         return;
-    enum err e =
-        audit_expire(c->store, time(NULL) - (time_t)(c->config->audit_keep / 1000), ROWS, &removed, &f);
+    time_t before = time(NULL) - (time_t)(c->config->audit_keep / 1000);
+    enum err e = audit_expire(c->store, before, ROWS, &removed, &f);
+    if (e == ERR_NONE) // what they were is in the trail for as long
+        e = session_prune(c->store, before, ROWS, &sessions, &f);
     r->removed += removed;
-    if (e == ERR_NONE && removed == ROWS) {
+    if (e == ERR_NONE && (removed == ROWS || sessions == ROWS)) {
         writer_commit_soon(c->writer);
         wait_for(r, 0, PAUSE_MS);
         return;

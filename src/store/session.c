@@ -185,3 +185,17 @@ enum err session_each_last(struct store *s, session_last_fn each, void *arg, str
     query_end(&q);
     return e;
 }
+
+enum err session_prune(struct store *s, time_t before, unsigned most, int *removed, struct fault *f)
+{
+    static const char sql[] = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions"
+                              " WHERE ended > 0 AND ended < ? ORDER BY id LIMIT ?)";
+    struct query q;
+    *removed = 0;
+    enum err e = query_write(s, sql, &q, f);
+    if (e != ERR_NONE)
+        return e;
+    query_bind_int(&q, before);
+    query_bind_int(&q, most);
+    return query_run(&q, removed, f);
+}

@@ -34,6 +34,9 @@ MUST_CHECK enum err session_find_token(struct store *s, const char *token, struc
 typedef enum err (*session_each_fn)(const struct session_row *row, void *arg, struct fault *f);
 MUST_CHECK enum err session_each_live(struct store *s, int64_t account_id, session_each_fn each, void *arg,
                                       struct fault *f);
+// Removes sessions that ended before `before`, at most `most` of them, oldest first. *removed says how many.
+MUST_CHECK enum err session_prune(struct store *s, time_t before, unsigned most, int *removed,
+                                  struct fault *f);
 MUST_CHECK enum err session_count_live(struct store *s, int64_t account_id, unsigned *out, struct fault *f);
 // The last moment of each account's sessions in its box (not at the console), of accounts that had any.
 typedef enum err (*session_last_fn)(int64_t account_id, time_t last, void *arg, struct fault *f);

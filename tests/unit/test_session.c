@@ -116,9 +116,33 @@ static void last_moments(void **state)
     assert_int_equal(last[3], 0);
 }
 
+static void ended_ones_go(void **state)
+{
+    struct fixture *x = *state;
+    struct fault f = {.text = ""};
+    struct session_row row, found;
+    int removed = 0;
+    for (int i = 0; i < 5; i++) {
+        row = (struct session_row){.account_id = 1, .started = 100};
+        snprintf(row.token, sizeof row.token, "token-%d", i);
+        assert_ok(session_open(x->store, &row, &f));
+        if (i < 4) // the last one is live
+            assert_ok(session_close(x->store, row.id, 200 + i, "closed", 0, 0, 0, &f));
+    }
+    assert_ok(session_prune(x->store, 203, 2, &removed, &f));
+    assert_int_equal(removed, 2); // no more than asked at once
+    assert_ok(session_prune(x->store, 203, 100, &removed, &f));
+    assert_int_equal(removed, 1);
+    assert_ok(session_find_token(x->store, "token-3", &found, &f)); // ended too lately
+    assert_ok(session_find_token(x->store, "token-4", &found, &f));
+    assert_err(ERR_NOTFOUND, session_find_token(x->store, "token-2", &found, &f));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {store_test(opened_and_closed), store_test(tokens_are_unique),
-                                       store_test(live_ones), store_test(last_moments)};
+    const struct CMUnitTest tests[] = {
+        store_test(opened_and_closed), store_test(tokens_are_unique), store_test(live_ones),
+        store_test(last_moments),      store_test(ended_ones_go),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
