@@ -134,18 +134,18 @@ def test_guesses_are_failed_logins_and_ban(gate):
 
 def test_one_more_laptop(gate):
     """The user asks for it; the administrator is not needed."""
-    alice = gate.user("alice", "--lazy")
-    laptop = User(gate, "alice", gate.folder / "laptop", make_key(gate.folder / "id2", comment="laptop2"))
-    run = alice.ctl("invite")
+    enid = gate.user("enid", "--lazy")
+    laptop = User(gate, "enid", gate.folder / "laptop", make_key(gate.folder / "id2", comment="laptop2"))
+    run = enid.ctl("invite")
     assert run.returncode == 0 and b"is added to the others" in run.stderr and b"your other machine" in run.stderr, run
     token = run.stdout.decode().split("+")[1].split("@")[0]
-    assert join(alice, token).returncode == 0, "the key she has wastes nothing"
+    assert join(enid, token).returncode == 0, "the key she has wastes nothing"
     welcome = join(laptop, token)
     assert welcome.returncode == 0 and b"beside your others" in welcome.stdout, welcome
-    assert alice.fingerprint.encode() in welcome.stdout and laptop.fingerprint.encode() in welcome.stdout
-    assert laptop.ctl("whoami").stdout.startswith(b"alice")
+    assert enid.fingerprint.encode() in welcome.stdout and laptop.fingerprint.encode() in welcome.stdout
+    assert laptop.ctl("whoami").stdout.startswith(b"enid")
     (used,) = gate.audit(event="invite-used")
-    assert (used["user"], used["actor"], used["target"]) == ("alice", "alice", "key added")
+    assert (used["user"], used["actor"], used["target"]) == ("enid", "enid", "key added")
 
 
 def test_from_the_invitation_to_a_shell_in_the_box(gate):
@@ -163,23 +163,23 @@ def test_from_the_invitation_to_a_shell_in_the_box(gate):
 
 
 def test_users_invite_nobody_else(gate):
-    alice = gate.user("alice", "--lazy")
-    gate.user("bob", "--lazy")
-    for name in ("bob", "nobody-here"):
+    enid = gate.user("enid", "--lazy")
+    gate.user("elmer", "--lazy")
+    for name in ("elmer", "nobody-here"):
         for verb in (["invite"], ["invites", "list"], ["invites", "revoke"]):
-            assert alice.ctl(*verb, name).returncode == 4
+            assert enid.ctl(*verb, name).returncode == 4
     invite(gate, "carol")
-    invite(gate, "alice")
-    assert b"carol" not in alice.ctl("invites", "list").stdout
+    invite(gate, "enid")
+    assert b"carol" not in enid.ctl("invites", "list").stdout
     assert [row["user"] for row in gate.json("invites", "list", "carol")] == ["carol"]
     assert len(gate.json("invites", "list")) == 2
-    assert b"1 invitation revoked" in alice.ctl("invites", "revoke").stdout
+    assert b"1 invitation revoked" in enid.ctl("invites", "revoke").stdout
 
 
 def test_a_key_that_is_somebodys_is_refused_with_a_reason(gate):
-    alice = gate.user("alice", "--lazy")
+    enid = gate.user("enid", "--lazy")
     token = invite(gate, "carol")
-    refused(join(alice, token), "is alice's already", "offer another")
+    refused(join(enid, token), "is enid's already", "offer another")
     carol = gate.person("carol")
     assert join(carol, token).returncode == 0, "the invitation is still good"
 
@@ -201,20 +201,20 @@ def test_a_deleted_account_takes_its_invitations_along(gate):
 
 
 def test_exactly_these_keys_ends_invitations(gate):
-    alice = gate.user("alice", "--lazy")
-    token = invite(gate, "alice")
-    gate.ok("keys", "replace", "alice", alice.public_key)
+    enid = gate.user("enid", "--lazy")
+    token = invite(gate, "enid")
+    gate.ok("keys", "replace", "enid", enid.public_key)
     refused(join(gate.person("thief"), token), "withdrawn")
 
 
 def test_a_lost_key_takes_its_invitations_along(gate):
-    alice = gate.user("alice", "--lazy")
+    enid = gate.user("enid", "--lazy")
     second = gate.person("second")
-    gate.ok("keys", "add", "alice", second.public_key)
-    hers = alice.ctl("invite").stdout.decode().split("+")[1].split("@")[0]
-    by_admin = invite(gate, "alice")
-    run = gate.cli("keys", "remove", "alice", second.fingerprint)
-    assert run.returncode == 0 and b"1 open invitation of alice revoked" in run.stderr, run
+    gate.ok("keys", "add", "enid", second.public_key)
+    hers = enid.ctl("invite").stdout.decode().split("+")[1].split("@")[0]
+    by_admin = invite(gate, "enid")
+    run = gate.cli("keys", "remove", "enid", second.fingerprint)
+    assert run.returncode == 0 and b"1 open invitation of enid revoked" in run.stderr, run
     laptop = gate.person("laptop")
     refused(join(laptop, hers), "withdrawn")
     assert join(laptop, by_admin).returncode == 0
@@ -244,10 +244,10 @@ def test_two_at_once_get_one_account(gate):
     (["carol", "--role", "king"], 2, "none of user, operator, admin"), (["carol", "--expires", "soon"], 2, "--expires"),
     (["carol", "--expires", "1s"], 2, "from 1m to 90d"), (["carol", "--expires", "91d"], 2, "from 1m to 90d"),
     (["carol", "--memory", "big"], 2, "--memory"), (["carol", "--sessions", "0"], 2, "--sessions"),
-    (["alice", "--role", "admin"], 5, "alice has an account"),
+    (["enid", "--role", "admin"], 5, "enid has an account"),
 ])
 def test_bad_input_invites_nobody(gate, arguments, status, says):
-    gate.user("alice", "--lazy")
+    gate.user("enid", "--lazy")
     run = gate.cli("invite", *arguments)
     assert run.returncode == status and says in run.stderr.decode(), run.stderr
     assert gate.json("invites", "list") == []
@@ -255,16 +255,16 @@ def test_bad_input_invites_nobody(gate, arguments, status, says):
 
 def test_role(gate):
     admin = gate.user("boss", "--lazy", "--role", "admin")
-    alice = gate.user("alice", "--lazy")
-    assert alice.ctl("list").returncode == 4
-    assert admin.ctl("role", "alice", "operator").stdout == b"alice is operator now, and was user.\n"
-    assert alice.ctl("list").returncode == 0
-    assert alice.ctl("role", "alice", "admin").returncode == 4
+    enid = gate.user("enid", "--lazy")
+    assert enid.ctl("list").returncode == 4
+    assert admin.ctl("role", "enid", "operator").stdout == b"enid is operator now, and was user.\n"
+    assert enid.ctl("list").returncode == 0
+    assert enid.ctl("role", "enid", "admin").returncode == 4
     run = gate.cli("role", "boss", "user")
     assert run.returncode == 5 and b"last administrator" in run.stderr
-    assert gate.json("role", "alice", "operator") == {"user": "alice", "role": "operator", "was": "operator"}
-    assert gate.cli("role", "alice", "king").returncode == 2 and gate.cli("role", "nobody", "user").returncode == 3
+    assert gate.json("role", "enid", "operator") == {"user": "enid", "role": "operator", "was": "operator"}
+    assert gate.cli("role", "enid", "king").returncode == 2 and gate.cli("role", "nobody", "user").returncode == 3
     gate.ok("role", "boss", "user", "--force")
     assert admin.ctl("list").returncode == 4
     changes = [(r["user"], r["actor"], r["target"], r["reason"]) for r in gate.audit(event="role-changed")]
-    assert changes == [("alice", "boss", "operator", "user"), ("boss", "root@host", "user", "admin")]
+    assert changes == [("enid", "boss", "operator", "user"), ("boss", "root@host", "user", "admin")]
