@@ -1,6 +1,7 @@
 // Owns the recent failures: a bounded table, the quietest entry goes when it is full.
 #include "policy/ban.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -95,7 +96,7 @@ static struct entry *touch(struct ban_counter *c, const struct subnet *source, c
         if (e == NULL)
             return NULL;
         e->source = *source;
-        strcpy(e->login, login); // cut to fit by the caller
+        snprintf(e->login, sizeof e->login, "%s", login);
         LIST_INSERT_HEAD(bucket_of(c, source, login), e, in_bucket);
         c->count++;
     }
@@ -119,9 +120,9 @@ static bool note(time_t *times, unsigned *at, unsigned limit, time_t window, tim
 void ban_failed(struct ban_counter *c, const struct subnet *source, const char *login, bool known, time_t now,
                 struct ban_verdict *out)
 {
-    char name[LOGIN_SIZE] = "";
+    char name[LOGIN_SIZE];
     *out = (struct ban_verdict){.pair = false};
-    strncat(name, login, sizeof name - 1);
+    snprintf(name, sizeof name, "%s", login); // a longer one is counted by its beginning
     if (name[0] == '\0')
         return;
     struct entry *e = touch(c, source, name);

@@ -123,7 +123,7 @@ enum err audit_verify(struct store *s, int64_t *rows, struct fault *f)
     struct audit_walk *w = NULL;
     bool done = false;
     enum err e = audit_walk_new(s, &w, f);
-    while (e == ERR_NONE && !done)
+    while (e == ERR_NONE && w != NULL && !done)
         e = audit_walk_step(w, 10000, &done, f);
     if (rows != NULL)
         *rows = w == NULL ? 0 : w->rows;
