@@ -34,12 +34,10 @@ static enum err place_open(struct place *p, const char *path, struct fault *f)
 }
 
 // Links, so that what is kept aside is there before what is in use is touched.
-static enum err keep(const char *name, const char *aside, struct fault *f)
+static enum err keep(const char *name, int folder, struct fault *f)
 {
-    char to[ARCHIVE_PATH + 64];
     const char *slash = strrchr(name, '/');
-    snprintf(to, sizeof to, "%s/%s", aside, slash == NULL ? name : slash + 1);
-    return link(name, to) == 0 || errno == ENOENT
+    return linkat(AT_FDCWD, name, folder, slash == NULL ? name : slash + 1, 0) == 0 || errno == ENOENT
                ? ERR_NONE
                : fault_errno(f, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO,
                              "cannot keep %.200s aside", name);
@@ -52,16 +50,17 @@ static enum err keep_all(const struct place *p, const char *aside, struct fault 
     if (mkdir(aside, 0700) != 0)
         return fault_errno(f, errno == ENOSPC || errno == EDQUOT ? ERR_FULL : ERR_IO, "cannot make %.200s",
                            aside);
-    enum err e = keep(p->path, aside, f);
-    if (e == ERR_NONE)
-        e = keep(p->wal, aside, f);
-    if (e == ERR_NONE)
-        e = keep(p->key, aside, f);
     int folder = open(aside, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (e == ERR_NONE && (folder < 0 || fsync(folder) != 0))
+    if (folder < 0)
+        return fault_errno(f, ERR_IO, "cannot open %.200s", aside);
+    enum err e = keep(p->path, folder, f);
+    if (e == ERR_NONE)
+        e = keep(p->wal, folder, f);
+    if (e == ERR_NONE)
+        e = keep(p->key, folder, f);
+    if (e == ERR_NONE && fsync(folder) != 0)
         e = fault_errno(f, ERR_IO, "cannot write %.200s", aside);
-    if (folder >= 0)
-        close(folder);
+    close(folder);
     return e;
 }
 
