@@ -32,6 +32,18 @@ def pytest_runtest_makereport(item):
                 report.sections.append((f"daemons of rig {rig.number}", rig.logs(marks)[-8000:]))
 
 
+def pytest_terminal_summary(terminalreporter):
+    """What failed once and passed when it was run again, with the first try's reason."""
+    reports = terminalreporter.stats.get("rerun", [])
+    if reports:
+        terminalreporter.section("what was run again, and why")
+    for report in reports:
+        terminalreporter.write_line(f"{report.nodeid} ({report.when})")
+        terminalreporter.write_line(report.longreprtext[-2000:])
+        for title, text in report.sections:
+            terminalreporter.write_line(f"---- {title}\n{text[-2000:]}")
+
+
 @pytest.fixture(scope="session")
 def temp():
     """Private to this run; daemons of other users must be able to pass through it."""

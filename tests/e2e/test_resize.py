@@ -26,6 +26,7 @@ def writes(user, size):
 
 def test_limits_change_under_a_live_session(rig, rita):
     rig.incus.rescan_quotas()
+    rig.ok("resize", rita.name, "--memory", "512MB", "--cpu", "1", "--disk", "1500MB")
     assert memory_limit(rita) == 512_000_000 // PAGE * PAGE and rita.ok("nproc") == "1\n"
     assert not writes(rita, 1_700_000_000), "the premise: the quota holds"
     with rita.open("echo in; exec cat") as live:

@@ -207,9 +207,15 @@ class Rig:
     def user(self, name, *options, key=None):
         """Somebody with an account, and a box unless --lazy is among the options."""
         user = self.person(name, key)
-        self.ok("create", name, "--ssh-key", user.public_key, *options)
-        if "--lazy" not in options:
-            user.trust_box()
+        try:
+            self.ok("create", name, "--ssh-key", user.public_key, *options)
+            if "--lazy" not in options:
+                user.trust_box()
+        except BaseException:
+            # A half-made user would be in the way of the next try.
+            self.cli("delete", name, "--force")
+            self.users.remove(user)
+            raise
         return user
 
     def delete(self, user):
