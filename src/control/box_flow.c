@@ -13,6 +13,7 @@
 #include "control/deed.h"
 #include "control/idle.h"
 #include "control/writer.h"
+#include "store/share.h"
 
 struct flow {
     struct flow *next, **link;
@@ -92,18 +93,44 @@ static void fail(struct flow *flow, enum err code, const struct fault *f)
     event_active(flow->fail_event, EV_TIMEOUT, 0);
 }
 
+struct key_lines {
+    struct control *control;
+    FILE *out;
+    const struct share *share; // whose keys these are, if not the owner's
+};
+
 static enum err add_key_line(const struct account_key *key, void *arg, struct fault *f)
 {
-    FILE *out = arg;
-    char options[KEYOPTION_TEXT];
+    const struct key_lines *lines = arg;
+    const struct share *share = lines->share;
+    char options[KEYOPTION_TEXT + 40], guest[NAME_USER_SIZE + 16] = "";
     keyoption_for_box(key->key.options, options);
-    if (fprintf(out, "%s%s%s %s %s\n", options, options[0] == '\0' ? "" : " ", key->key.type, key->key.base64,
-                key->key.comment) < 0)
+    if (share != NULL)
+        snprintf(guest, sizeof guest, " (shared with %s)", share->guest);
+    if (share != NULL && share->until != 0) { // the key's own, earlier one counts if there is one
+        struct tm tm;
+        size_t at = strlen(options);
+        strftime(options + at, sizeof options - at,
+                 at > 0 ? ",expiry-time=\"%Y%m%d%H%M%SZ\"" : "expiry-time=\"%Y%m%d%H%M%SZ\"",
+                 gmtime_r(&share->until, &tm));
+    }
+    if (fprintf(lines->out, "%s%s%s %s %s%s\n", options, options[0] == '\0' ? "" : " ", key->key.type,
+                key->key.base64, key->key.comment, guest) < 0)
         return fault_set(f, ERR_MEMORY, "out of memory");
     return ERR_NONE;
 }
 
-// The keys the box should let in, as authorized_keys lines. *text is malloc'd, the caller frees it.
+static enum err add_guest_keys(const struct share *share, void *arg, struct fault *f)
+{
+    struct key_lines lines = *(const struct key_lines *)arg;
+    if (share->guest_id == 0 || (share->until != 0 && share->until <= time(NULL)))
+        return ERR_NONE;
+    lines.share = share;
+    return account_key_each(lines.control->store, share->guest_id, add_key_line, &lines, f);
+}
+
+// The keys the box should let in, its guests' included, as authorized_keys lines. *text is malloc'd, the
+// caller frees it.
 static enum err user_keys(struct control *c, int64_t account_id, char **text, struct fault *f)
 {
     size_t length = 0;
@@ -111,7 +138,10 @@ static enum err user_keys(struct control *c, int64_t account_id, char **text, st
     FILE *out = open_memstream(text, &length);
     if (out == NULL)
         return fault_set(f, ERR_MEMORY, "out of memory");
-    enum err e = account_key_each(c->store, account_id, add_key_line, out, f);
+    struct key_lines lines = {.control = c, .out = out};
+    enum err e = account_key_each(c->store, account_id, add_key_line, &lines, f);
+    if (e == ERR_NONE)
+        e = share_each(c->store, account_id, 0, add_guest_keys, &lines, f);
     if (fclose(out) != 0 && e == ERR_NONE)
         e = fault_set(f, ERR_MEMORY, "out of memory");
     if (e != ERR_NONE) {
@@ -407,6 +437,14 @@ uint64_t box_flow_submit_wish(struct control *c, enum box_op op, const struct bo
     flows->head = flow;
     start(flow);
     return flow->ticket;
+}
+
+void box_flow_tell_keys(struct control *c, int64_t account_id, const char *actor)
+{
+    struct box_row row;
+    if (box_get(c->store, account_id, &row, NULL) == ERR_NONE && row.driver == BOX_DRIVER_INCUS &&
+        row.phase != BOX_ABSENT)
+        (void)box_flow_submit(c, BOX_OP_KEYS, account_id, actor, NULL, NULL, NULL);
 }
 
 void box_flow_cancel(struct control *c, uint64_t ticket)

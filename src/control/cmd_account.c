@@ -10,6 +10,7 @@
 #include "control/gateway_link.h"
 #include "control/idle.h"
 #include "control/table.h"
+#include "store/share.h"
 
 // ---- list
 
@@ -170,12 +171,45 @@ static enum err info_key(const struct account_key *key, void *arg, struct fault 
     return ERR_NONE;
 }
 
+static enum err info_share(const struct share *share, void *arg, struct fault *f)
+{
+    char until[32];
+    (void)f;
+    if (share->until == 0 || share->until > time(NULL))
+        verb_out(arg, "Shared with:    %s%s%s\n", share->guest, share->until == 0 ? "" : " until ",
+                 share->until == 0 ? "" : when_format(share->until, until, sizeof until));
+    return ERR_NONE;
+}
+
+static enum err add_guest(const struct share *share, void *arg, struct fault *f)
+{
+    if (share->until != 0 && share->until <= time(NULL))
+        return ERR_NONE;
+    json_t *one = json_pack("{s:s, s:o}", "user", share->guest, "until", describe_time(share->until));
+    if (one == NULL || json_array_append_new(arg, one) != 0)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    return ERR_NONE;
+}
+
+static json_t *guests(const struct command_run *run)
+{
+    json_t *list = json_array();
+    struct fault f;
+    if (list != NULL &&
+        share_each(run->control->store, run->account.id, 0, add_guest, list, &f) != ERR_NONE) {
+        json_decref(list);
+        return NULL;
+    }
+    return list;
+}
+
 static void info_json(struct command_run *run, enum box_state state, double cores)
 {
     bool running = state == BOX_STATE_RUNNING;
     json_t *object = describe_json(&run->account, &run->row, state, running ? &run->result.usage : NULL);
     if (object != NULL) {
         json_object_set_new(object, "keys", describe_keys(run->control->store, run->account.id));
+        json_object_set_new(object, "shared_with", guests(run));
         json_object_set_new(object, "sessions",
                             json_integer(gateway_count_live(run->control->gateway, run->account.id)));
         json_object_set_new(object, "cpu_cores_used", running ? json_real(cores) : json_null());
@@ -204,7 +238,8 @@ static void info_text(struct command_run *run, enum box_state state, double core
         verb_out(run, "Auto-start:     %s\n", row->autostart ? "Enabled" : "Disabled");
         verb_out(run, "Image:          %s\n", row->image);
     }
-    if (account_key_each(run->control->store, run->account.id, info_key, run, &f) != ERR_NONE) {
+    if (account_key_each(run->control->store, run->account.id, info_key, run, &f) != ERR_NONE ||
+        share_each(run->control->store, run->account.id, 0, info_share, run, &f) != ERR_NONE) {
         verb_fail(run, &f);
         return;
     }

@@ -10,6 +10,7 @@
 #include "control/cmd.h"
 #include "control/command_run.h"
 #include "control/gateway_link.h"
+#include "control/share.h"
 
 struct deletion {
     bool backed_up;
@@ -42,7 +43,9 @@ static void forget_account(struct command_run *run)
 {
     struct fault f;
     struct audit_record record = {.event = AUDIT_ACCOUNT_DELETED, .box = run->row.name};
-    enum err e = account_delete(run->control->store, run->account.id, &f);
+    enum err e = shares_forget_guest(run->control, run->account.id, run->who.actor, &f);
+    if (e == ERR_NONE)
+        e = account_delete(run->control->store, run->account.id, &f);
     if (e != ERR_NONE && e != ERR_NOTFOUND) {
         verb_fail(run, &f);
         return;

@@ -11,6 +11,7 @@
 #include "control/cmd.h"
 #include "control/command_run.h"
 #include "control/describe.h"
+#include "store/share.h"
 
 #define JUMP_ALIAS "containarium-jump"
 
@@ -21,6 +22,9 @@ struct export
     char key[600];                        // IdentityFile's value, quoted
     char gateway_keys[BOX_HOSTKEYS_SIZE]; // "TYPE BASE64\n" lines
     struct box_row row;
+    struct store *store;
+    struct box_row *shared; // boxes of others that the user may enter
+    size_t shared_count;
 };
 
 // Host names and addresses, nothing that means something to ssh_config.
@@ -118,9 +122,10 @@ static void print_keys_as(FILE *out, const char *before, const char *alias, cons
     }
 }
 
-static void print_hop(FILE *out, const struct export *x, const char *alias, const char *hostkeys)
+static void print_hop(FILE *out, const struct export *x, const char *user, const char *alias,
+                      const char *hostkeys)
 {
-    fprintf(out, "    User %s\n    HostKeyAlias %s\n", x->row.user, alias);
+    fprintf(out, "    User %s\n    HostKeyAlias %s\n", user, alias);
     if (x->key[0] != '\0')
         fprintf(out, "    IdentityFile %s\n    IdentitiesOnly yes\n", x->key);
     if (hostkeys[0] == '\0')
@@ -129,6 +134,29 @@ static void print_hop(FILE *out, const struct export *x, const char *alias, cons
                  "    KnownHostsCommand /usr/bin/printf \"%%%%s\\n\"");
     print_keys_as(out, " \"", alias, hostkeys, "\"");
     fputc('\n', out);
+}
+
+static void print_gateway(FILE *out, const struct export *x, const char *alias, const char *login)
+{
+    fprintf(out, "\nHost %s\n    HostName %s\n    Port %u\n", alias, x->host, x->port);
+    print_hop(out, x, login, JUMP_ALIAS, x->gateway_keys);
+}
+
+static void print_box(FILE *out, const struct export *x, const struct box_row *row, const char *jump)
+{
+    fprintf(out, "\nHost %s-dev %s\n    HostName %s\n    ProxyJump %s\n", row->user, row->name, row->name,
+            jump);
+    print_hop(out, x, row->user, row->name, row->hostkeys);
+}
+
+// The box of somebody else: the way to it is a login of its own.
+static void print_shared(FILE *out, const struct export *x, const struct box_row *row)
+{
+    char jump[sizeof JUMP_ALIAS + NAME_USER_SIZE + 1], login[NAME_LOGIN_SIZE];
+    snprintf(jump, sizeof jump, "%s-%s", JUMP_ALIAS, row->user);
+    snprintf(login, sizeof login, "%s+%s", x->row.user, row->user);
+    print_gateway(out, x, jump, login);
+    print_box(out, x, row, jump);
 }
 
 static void print_config(FILE *out, const struct export *x, const char *known_hosts)
@@ -146,17 +174,18 @@ static void print_config(FILE *out, const struct export *x, const char *known_ho
                 "# The box has not been made yet, so its host key is not in here and ssh will ask about it.\n"
                 "# Export again after the first login (ssh %s, which makes the box) to be asked nothing.\n",
                 JUMP_ALIAS);
-    fprintf(out, "\nHost %s\n    HostName %s\n    Port %u\n", JUMP_ALIAS, x->host, x->port);
-    print_hop(out, x, JUMP_ALIAS, x->gateway_keys);
-    fprintf(out, "\nHost %s-dev %s\n    HostName %s\n    ProxyJump %s\n", x->row.user, x->row.name,
-            x->row.name, JUMP_ALIAS);
-    print_hop(out, x, x->row.name, x->row.hostkeys);
+    print_gateway(out, x, JUMP_ALIAS, x->row.user);
+    print_box(out, x, &x->row, JUMP_ALIAS);
+    for (size_t i = 0; i < x->shared_count; i++)
+        print_shared(out, x, &x->shared[i]);
 }
 
 static void print_known_hosts(FILE *out, const struct export *x)
 {
     print_keys_as(out, "", JUMP_ALIAS, x->gateway_keys, "\n");
     print_keys_as(out, "", x->row.name, x->row.hostkeys, "\n");
+    for (size_t i = 0; i < x->shared_count; i++)
+        print_keys_as(out, "", x->shared[i].name, x->shared[i].hostkeys, "\n");
 }
 
 static void deliver(struct command_run *run, const struct export *x, const char *config,
@@ -237,9 +266,26 @@ static enum err parse_wishes(struct command_run *run, struct export *x, struct f
     return ERR_NONE;
 }
 
+static enum err add_shared(const struct share *share, void *arg, struct fault *f)
+{
+    struct export *x = arg;
+    struct box_row row;
+    if (share->until != 0 && share->until <= time(NULL))
+        return ERR_NONE;
+    enum err e = box_get(x->store, share->owner_id, &row, f);
+    if (e != ERR_NONE)
+        return e == ERR_NOTFOUND ? ERR_NONE : e; // not made yet
+    struct box_row *grown = reallocarray(x->shared, x->shared_count + 1, sizeof *grown);
+    if (grown == NULL)
+        return fault_set(f, ERR_MEMORY, "out of memory");
+    x->shared = grown;
+    grown[x->shared_count++] = row;
+    return ERR_NONE;
+}
+
 void cmd_export(struct command_run *run)
 {
-    struct export x = {.port = 22};
+    struct export x = {.port = 22, .store = run->control->store};
     struct fault f = {.code = ERR_NONE};
     enum err e = parse_wishes(run, &x, &f);
     if (e == ERR_NONE)
@@ -252,8 +298,11 @@ void cmd_export(struct command_run *run)
         name_box(run->account.name, x.row.name);
         e = ERR_NONE;
     }
+    if (e == ERR_NONE)
+        e = share_each(x.store, 0, run->account.id, add_shared, &x, &f);
     if (e != ERR_NONE)
         verb_fail(run, &f);
     else
         export_it(run, &x);
+    free(x.shared);
 }

@@ -10,6 +10,7 @@
 #include "control/describe.h"
 #include "control/gateway_link.h"
 #include "control/key_list.h"
+#include "control/share.h"
 #include "control/table.h"
 #include "store/invite.h"
 
@@ -127,6 +128,7 @@ static void on_committed(struct command_run *run)
     struct fault f;
     if (run->account.id != run->who.account_id)
         cut_sessions(run);
+    shares_tell_boxes(run->control, run->account.id, run->who.actor);
     if (box_get(run->control->store, run->account.id, &row, &f) != ERR_NONE || row.phase == BOX_ABSENT ||
         row.driver == BOX_DRIVER_STATIC)
         answer(run); // no box that has a copy

@@ -205,6 +205,20 @@ static void drop_first_word(struct command_run *run)
     memmove(run->words, run->words + 1, run->word_count * sizeof *run->words);
 }
 
+// An account that exists may be named by its box.
+static bool is_box_of(const char *word, const char *user)
+{
+    char box[NAME_BOX_SIZE];
+    name_box(user, box);
+    return strcmp(word, box) == 0;
+}
+
+static bool is_own_name(const struct command *c, const char *word, const char *own)
+{
+    bool exists = c->account == ACCOUNT_REQUIRED || c->account == ACCOUNT_OPTIONAL;
+    return strcmp(word, own) == 0 || (exists && is_box_of(word, own));
+}
+
 // Takes the account's name from where the row says it is. Own accounts may be left out; a user's own always
 // is.
 static void take_account(struct command_run *run)
@@ -226,13 +240,16 @@ static void take_account(struct command_run *run)
     case ACCOUNT_OPTIONAL:
         break;
     }
-    bool named = run->word_count > 0 && strcmp(run->words[0], own) == 0 && own[0] != '\0';
+    bool named = run->word_count > 0 && own[0] != '\0' && is_own_name(c, run->words[0], own);
     bool ones_own = c->account == ACCOUNT_REQUIRED || c->account == ACCOUNT_NAMED;
     bool implied = own[0] != '\0' && ones_own && c->role == ROLE_USER &&
                    (others ? run->word_count < c->min : run->word_count < c->max);
     if (c->account == ACCOUNT_OPTIONAL && run->word_count == 0) {
         run->user = others ? "" : own;
-    } else if (!named && implied) {
+    } else if (named) {
+        run->user = own;
+        drop_first_word(run);
+    } else if (implied) {
         run->user = own;
     } else if (run->word_count > 0) {
         run->user = run->words[0];
@@ -289,7 +306,12 @@ static bool find_account(struct command_run *run)
     if (run->user == NULL || run->user[0] == '\0' || run->command->account == ACCOUNT_NEW ||
         run->command->account == ACCOUNT_NAMED || run->command->account == ACCOUNT_OPTION)
         return true;
+    char of_box[NAME_USER_SIZE];
     enum err e = account_get(run->control->store, run->user, &run->account, &f);
+    if (e == ERR_NOTFOUND && name_user_of_box(run->user, of_box) && is_box_of(run->user, of_box))
+        e = account_get(run->control->store, of_box, &run->account, &f);
+    if (e == ERR_NONE)
+        run->user = run->account.name;
     if (e == ERR_NOTFOUND)
         verb_failf(run, ERR_NOTFOUND, "no such user: %s; see: %s list", run->user, verb_program(run));
     else if (e != ERR_NONE)

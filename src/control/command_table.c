@@ -139,6 +139,11 @@ static const struct command_option invite_options[] = {
     END,
 };
 
+static const struct command_option share_options[] = {
+    {"until", "TIME", false, "8h, 7d, 2027-01-31, 2027-01-31T18:00:00Z; until it is taken back unless said"},
+    END,
+};
+
 static const struct command_option role_options[] = {
     {"force", NULL, false, "also of the last administrator"},
     END,
@@ -270,6 +275,21 @@ static const struct command table[] = {
     {"invites revoke", ROLE_USER, ROLE_ADMIN, ACCOUNT_NAMED, true, "USER|ID", 1, 1, NULL,
      "Revoke an invitation by its number, or all open ones of a name",
      "Accounts and keys it has led to stay.", "invites revoke carol\ninvites revoke 7", cmd_invites_revoke},
+    {"share", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "BOX with USER", 3, 3, share_options,
+     "Let another user into a box",
+     "They log in as USER+OWNER@gateway with their own key, or jump as USER+OWNER to the box, and are in it "
+     "what its owner is. The trail names both. Said again, it has another end. --json: box, owner, user, "
+     "until.",
+     "share bob with alice\nshare bob-container with alice --until 8h", cmd_share},
+    {"unshare", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "BOX with USER", 3, 3, NULL,
+     "Shut another user out of a box again",
+     "Their live sessions in it end. --json: box, owner, user, sessions_ended.", "unshare bob with alice",
+     cmd_unshare},
+    {"shares", ROLE_USER, ROLE_OPERATOR, ACCOUNT_OPTIONAL, false, "[USER]", 0, 1, NULL,
+     "List boxes that others may enter",
+     "Of a user: who may enter their box, and whose boxes they may enter. --json: a list of box, owner, "
+     "user, since, until, by.",
+     "shares\nshares bob --json", cmd_shares},
     {"role", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "USER user|operator|admin", 2, 2, role_options,
      "Say what a user may do at the console",
      "user: their own account; operator: all boxes, sessions, bans and the audit trail; admin: everything. "

@@ -28,6 +28,7 @@ struct control {
     struct bans *bans;              // see control/bans.h
     struct usages *usages;          // what each user is using, see control/usage.h
     struct metrics *metrics;        // see control/metrics.h
+    struct shares *shares;          // boxes that others may enter, see control/share.h
     struct retention *retention;    // of the audit trail, see control/retention.h
     struct idle *idle;              // see control/idle.h
 };

@@ -262,18 +262,18 @@ static void open_console(struct door *d)
 
 static void wake(struct door *d)
 {
-    d->flow_ticket = box_flow_submit(d->control, BOX_OP_ENSURE, d->who.account_id, d->who.user,
+    d->flow_ticket = box_flow_submit(d->control, BOX_OP_ENSURE, d->who.owner_id, d->who.user,
                                      on_wake_progress, on_awake, d);
 }
 
-// The account's box row; an account without one gets it now, the box itself is made by ENSURE.
+// The owner's box row; an account without one gets it now, the box itself is made by ENSURE.
 static enum err load_row(struct door *d, struct fault *f)
 {
     struct account account;
-    enum err e = box_get(d->control->store, d->who.account_id, &d->row, f);
+    enum err e = box_get(d->control->store, d->who.owner_id, &d->row, f);
     if (e != ERR_NOTFOUND)
         return e;
-    e = account_get_id(d->control->store, d->who.account_id, &account, f);
+    e = account_get_id(d->control->store, d->who.owner_id, &account, f);
     if (e == ERR_NONE)
         e = box_flow_new_row(d->control, &account, &d->row, f);
     return e;
@@ -318,7 +318,7 @@ static void decide(struct door *d)
     struct authz_subject subject = {
         .role = d->who.role,
         .console = d->who.console,
-        .user = d->who.user,
+        .owner = d->who.console ? d->who.user : d->who.owner,
         .box_name = d->row.name,
         .box_address = d->row.address,
         .box_subnet = d->control->config->box_subnet,

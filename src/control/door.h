@@ -10,8 +10,9 @@
 // Who asks; copied.
 struct door_caller {
     int64_t account_id;
-    int64_t session; // of the store
-    char user[NAME_USER_SIZE];
+    int64_t owner_id; // whose box they may enter; 0 at the console
+    int64_t session;  // of the store
+    char user[NAME_USER_SIZE], owner[NAME_USER_SIZE];
     enum role role;
     bool console;
     enum joined joined;

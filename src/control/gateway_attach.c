@@ -7,6 +7,7 @@
 #include "base/units.h"
 #include "control/gateway_connection.h"
 #include "control/usage.h"
+#include "store/share.h"
 
 // ctl, and whoever joins, who is welcomed there.
 bool login_leads_to_console(const char *login)
@@ -22,7 +23,7 @@ static void fill_may(const struct connection *c, struct message *m)
     struct authz_subject subject = {
         .role = c->account.role,
         .console = c->console,
-        .user = c->account.name,
+        .owner = c->console ? c->account.name : c->owner.name,
         .box_name = "",
         .box_address = "",
         .jump_ports = control->config->jump_ports,
@@ -56,6 +57,22 @@ static void split_address(struct connection *c)
     c->port = colon == NULL ? 0 : (unsigned)strtoul(colon + 1, NULL, 10);
 }
 
+// Whose box the session was in. A guest's share may have ended while nobody could cut the session.
+static enum err find_owner(struct connection *c, struct fault *f)
+{
+    struct store *s = c->server->control->store;
+    struct share share;
+    c->owner = (struct account){.id = 0};
+    if (c->session.owner_id == 0)
+        return ERR_NONE;
+    if (c->session.owner_id != c->account.id) {
+        enum err e = share_find(s, c->session.owner_id, c->account.id, time(NULL), &share, f);
+        if (e != ERR_NONE)
+            return e;
+    }
+    return account_get_id(s, c->session.owner_id, &c->owner, f);
+}
+
 void login_on_attach(struct connection *c, const struct message *m)
 {
     struct control *control = c->server->control;
@@ -69,6 +86,8 @@ void login_on_attach(struct connection *c, const struct message *m)
     if (e == ERR_NONE) // an expired key or a changed from= do not cut a session that exists, its other
                        // options hold
         e = keyoption_parse(key.key.options, strlen(key.key.options), &c->key, &f);
+    if (e == ERR_NONE)
+        e = find_owner(c, &f);
     if (e != ERR_NONE || c->session.ended != 0 || c->account.id != c->session.account_id) {
         log_event(LOG_LEVEL_WARN, "attach_refused", "error=%s", log_quote(f.text));
         connection_refuse(c, m->id, ERR_DENIED, "this session has ended");

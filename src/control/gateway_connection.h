@@ -32,6 +32,8 @@ struct connection {
     uint64_t answer_id;
     struct session_row session;
     struct account account;
+    struct account owner; // whose box it leads to: the account's own or one shared with it; id 0 at the
+                          // console
     bool console;
     enum joined joined; // by an invitation
     bool closed;        // the session row is closed already
@@ -42,7 +44,8 @@ struct connection {
     time_t admitted;
     unsigned keys_refused, keys_ok; // offered before the login
     bool turned_away;               // told why by us: what did not come of it is no failure of theirs
-    char login[64];                 // the name they were offered under
+    char login[NAME_LOGIN_SIZE];    // the name they were offered under
+    char name[NAME_LOGIN_SIZE];     // ditto, whom that says they are
     struct keyoption key;           // options of the key that logged in
     struct {
         uint64_t bytes_in, bytes_out;
@@ -72,6 +75,10 @@ void connection_close(struct connection *c, const char *reason); // ends the ses
 void connection_cancel_doors(struct connection *c);
 void connection_send(struct connection *c, const struct message *m, const int *fds, size_t fd_count);
 void connection_refuse(struct connection *c, uint64_t id, enum err code, const char *text);
+
+// The box of somebody else that a guest is in, for the trail; "" for everybody else. Needs NAME_BOX_SIZE
+// bytes.
+const char *connection_guest_box(const struct connection *c, char *out);
 
 // Ends the login that did not come: counts it, and records why.
 void login_over(struct connection *c, const char *reason);

@@ -27,6 +27,14 @@ void connection_cancel_doors(struct connection *c)
     }
 }
 
+const char *connection_guest_box(const struct connection *c, char *out)
+{
+    out[0] = '\0';
+    if (c->owner.id != 0 && c->owner.id != c->account.id)
+        name_box(c->owner.name, out);
+    return out;
+}
+
 // Closes the session's row and writes its LOGOUT, once.
 static void close_session(struct connection *c, const char *reason, const struct message *bye)
 {
@@ -36,6 +44,7 @@ static void close_session(struct connection *c, const char *reason, const struct
         return;
     c->closed = true;
     time_t now = time(NULL);
+    char box[NAME_BOX_SIZE];
     uint64_t in = c->stats.bytes_in, out = c->stats.bytes_out; // what was told last, if it cannot say goodbye
     if (bye != NULL) {
         in = bye->bytes_in;
@@ -47,6 +56,7 @@ static void close_session(struct connection *c, const char *reason, const struct
         .fingerprint = c->session.fingerprint,
         .address = c->address,
         .session = c->session.id,
+        .box = connection_guest_box(c, box),
         .bytes_in = in,
         .bytes_out = out,
         .duration_ms = (uint64_t)(now - c->session.started) * 1000,
@@ -59,8 +69,8 @@ static void close_session(struct connection *c, const char *reason, const struct
         log_event(LOG_LEVEL_ERROR, "session_close_failed", "session=%lld error=%s", (long long)c->session.id,
                   log_quote(f.text));
     metrics_bytes(control, in, out);
-    if (!c->console)
-        idle_left(control, c->account.id);
+    if (c->owner.id != 0)
+        idle_left(control, c->owner.id);
     log_event(LOG_LEVEL_INFO, "closed", "user=%s from=%s session=%lld reason=%s", c->account.name, c->address,
               (long long)c->session.id, log_quote(reason));
     log_words("Disconnected from user %s %s port %u", c->account.name, c->host, c->port);
@@ -198,6 +208,7 @@ static void on_open(struct connection *c, const struct message *m)
 {
     struct door_caller who = {
         .account_id = c->account.id,
+        .owner_id = c->owner.id,
         .session = c->session.id,
         .role = c->account.role,
         .console = c->console,
@@ -205,6 +216,7 @@ static void on_open(struct connection *c, const struct message *m)
         .key = &c->key,
     };
     snprintf(who.user, sizeof who.user, "%s", c->account.name);
+    snprintf(who.owner, sizeof who.owner, "%s", c->owner.name);
     snprintf(who.fingerprint, sizeof who.fingerprint, "%s", c->session.fingerprint);
     snprintf(who.address, sizeof who.address, "%s", c->address);
     size_t slot = DOORS_MAX;
@@ -244,6 +256,7 @@ static void on_cancel(struct connection *c, const struct message *m)
 
 static void on_channel_closed(struct connection *c, const struct message *m)
 {
+    char box[NAME_BOX_SIZE];
     struct fault f;
     struct audit_record record = {
         .event = AUDIT_CHANNEL_CLOSED,
@@ -251,6 +264,7 @@ static void on_channel_closed(struct connection *c, const struct message *m)
         .fingerprint = c->session.fingerprint,
         .address = c->address,
         .session = c->session.id,
+        .box = connection_guest_box(c, box),
         .bytes_in = m->bytes_in,
         .bytes_out = m->bytes_out,
         .reason = m->text,

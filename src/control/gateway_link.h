@@ -15,6 +15,7 @@ void gateway_server_free(struct gateway_server *g);
 // A live, authenticated connection, for `sessions` and `info`.
 struct live_session {
     int64_t id, account_id;
+    int64_t owner_id; // whose box it is in; 0 at the console
     const char *user, *login, *fingerprint, *address, *box;
     time_t started;
     unsigned channels, open_channels; // in all, now
@@ -22,8 +23,8 @@ struct live_session {
     uint64_t idle_ms; // since bytes last moved
 };
 typedef void (*live_session_fn)(const struct live_session *session, void *arg);
-void gateway_each_live(struct gateway_server *g, int64_t account_id, live_session_fn each,
-                       void *arg); // 0 = all
+// Of the account: theirs, and those of guests in their box. 0 = all.
+void gateway_each_live(struct gateway_server *g, int64_t account_id, live_session_fn each, void *arg);
 unsigned gateway_count_live(struct gateway_server *g, int64_t account_id);
 // Connections of the account; *from_source: those from there (subnet text). One whose login is just being
 // recorded counts.
@@ -36,7 +37,8 @@ unsigned gateway_count_unauthenticated(struct gateway_server *g);
 // Connections the listener has turned away, by enum admit_verdict.
 uint64_t gateway_count_dropped(struct gateway_server *g, int verdict);
 
-// Ends live connections, telling their users why. fingerprint NULL = all of the account. Returns how many.
+// Ends live connections of the account, as gateway_each_live() has them, telling their users why. fingerprint
+// NULL = with whatever key they came. Returns how many.
 unsigned gateway_kick(struct gateway_server *g, int64_t account_id, const char *fingerprint,
                       const char *reason);
 // Ditto one session; false if it is not live.
@@ -45,8 +47,11 @@ bool gateway_kick_session(struct gateway_server *g, int64_t session, const char 
 unsigned gateway_kick_from(struct gateway_server *g, const char *login, const char *subnet,
                            const char *reason);
 
-void gateway_tell_listeners(struct gateway_server *g, const struct message *m);
-// Only those in the box: somebody at the console stays.
+// Only those in the account's box: somebody at the console stays.
 unsigned gateway_kick_from_box(struct gateway_server *g, int64_t account_id, const char *reason);
+// Of these only the guest's.
+unsigned gateway_kick_guest(struct gateway_server *g, int64_t owner_id, int64_t guest_id, const char *reason);
+
+void gateway_tell_listeners(struct gateway_server *g, const struct message *m);
 
 #endif

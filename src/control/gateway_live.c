@@ -14,21 +14,29 @@ static uint64_t rate_now(const struct connection *c, uint64_t rate)
     return monotonic_ms() - c->stats.at < STATS_STALE_MS ? rate : 0;
 }
 
+// Logged in, and the account's: it is theirs, or it is in their box.
+static bool is_of(const struct connection *c, int64_t account_id)
+{
+    return c->stage == STAGE_AUTHENTICATED && (c->account.id == account_id || c->owner.id == account_id);
+}
+
 void gateway_each_live(struct gateway_server *g, int64_t account_id, live_session_fn each, void *arg)
 {
-    char box[NAME_BOX_SIZE];
+    char box[NAME_BOX_SIZE] = "";
     const struct connection *c;
     LIST_FOREACH(c, &g->connections, entry)
     {
-        if (c->stage != STAGE_AUTHENTICATED || (account_id != 0 && c->account.id != account_id))
+        if (account_id == 0 ? c->stage != STAGE_AUTHENTICATED : !is_of(c, account_id))
             continue;
-        name_box(c->account.name, box);
+        if (c->owner.id != 0)
+            name_box(c->owner.name, box);
         struct live_session session = {
             .id = c->session.id,
             .account_id = c->account.id,
+            .owner_id = c->owner.id,
             .user = c->account.name,
             .login = c->session.login,
-            .box = c->console ? "" : box,
+            .box = c->owner.id == 0 ? "" : box,
             .fingerprint = c->session.fingerprint,
             .address = c->address,
             .started = c->session.started,
@@ -141,7 +149,7 @@ unsigned gateway_kick(struct gateway_server *g, int64_t account_id, const char *
     struct connection *c;
     LIST_FOREACH(c, &g->connections, entry)
     {
-        if (c->stage != STAGE_AUTHENTICATED || c->account.id != account_id ||
+        if (!is_of(c, account_id) ||
             (fingerprint != NULL && strcmp(fingerprint, c->session.fingerprint) != 0))
             continue;
         kick(c, reason);
@@ -170,12 +178,33 @@ unsigned gateway_kick_from_box(struct gateway_server *g, int64_t account_id, con
     struct connection *c;
     LIST_FOREACH(c, &g->connections, entry)
     {
-        if (c->stage != STAGE_AUTHENTICATED || c->account.id != account_id || c->console)
+        if (c->stage != STAGE_AUTHENTICATED || c->owner.id != account_id)
             continue;
         kick(c, reason);
         count++;
     }
     return count;
+}
+
+unsigned gateway_kick_guest(struct gateway_server *g, int64_t owner_id, int64_t guest_id, const char *reason)
+{
+    unsigned count = 0;
+    struct connection *c;
+    LIST_FOREACH(c, &g->connections, entry)
+    {
+        if (c->stage != STAGE_AUTHENTICATED || c->owner.id != owner_id || c->account.id != guest_id)
+            continue;
+        kick(c, reason);
+        count++;
+    }
+    return count;
+}
+
+static bool is_login_of(const struct connection *c, const char *name)
+{
+    char user[NAME_LOGIN_SIZE];
+    name_login_user(c->session.login, user);
+    return strcmp(user, name) == 0;
 }
 
 unsigned gateway_kick_from(struct gateway_server *g, const char *login, const char *subnet,
@@ -185,7 +214,7 @@ unsigned gateway_kick_from(struct gateway_server *g, const char *login, const ch
     struct connection *c;
     LIST_FOREACH(c, &g->connections, entry)
     {
-        if (c->stage != STAGE_AUTHENTICATED || (login[0] != '\0' && strcmp(login, c->session.login) != 0) ||
+        if (c->stage != STAGE_AUTHENTICATED || (login[0] != '\0' && !is_login_of(c, login)) ||
             (subnet[0] != '\0' && !subnets_have(subnet, c->host)))
             continue;
         kick(c, reason);

@@ -13,8 +13,10 @@
 #include "control/enrol.h"
 #include "control/gateway_connection.h"
 #include "control/metrics.h"
+#include "control/share.h"
 #include "control/usage.h"
 #include "control/writer.h"
+#include "store/share.h"
 
 // sshd's own words, for the tools that know them. A login name is the client's invention: what is no name is
 // not repeated as one, a blank in it could pass for the words that follow.
@@ -29,21 +31,27 @@ static void say_as_sshd(const struct connection *c, const char *verdict, const c
     log_words("%s publickey for %s from %s port %u ssh2: %s", verdict, name, c->host, c->port, fingerprint);
 }
 
-static void audit_auth_failed(struct connection *c, const char *login, const char *fingerprint,
-                              const char *reason)
+// The login name as it was asked for, where it says more than who they are: "alice+bob".
+static const char *asked_for(const struct connection *c)
+{
+    return strcmp(c->login, c->name) == 0 ? NULL : c->login;
+}
+
+static void audit_auth_failed(struct connection *c, const char *fingerprint, const char *reason)
 {
     struct fault f;
     struct audit_record record = {
         .event = AUDIT_AUTH_FAILED,
-        .user = login,
+        .user = c->name,
         .fingerprint = fingerprint,
         .address = c->address,
+        .target = asked_for(c),
         .reason = reason,
     };
     writer_audit(c->server->control->writer, &record, &f); // logged there; the refusal stands either way
-    log_event(LOG_LEVEL_INFO, "auth_failed", "login=%s from=%s key=%s reason=%s", log_quote(login),
+    log_event(LOG_LEVEL_INFO, "auth_failed", "login=%s from=%s key=%s reason=%s", log_quote(c->login),
               c->address, fingerprint, log_quote(reason));
-    say_as_sshd(c, "Failed", login, fingerprint);
+    say_as_sshd(c, "Failed", c->login, fingerprint);
 }
 
 // Whose key is this, if `login` may be it, from there and now? Everything that is not a yes is one and the
@@ -54,7 +62,7 @@ static enum err who_is(struct connection *c, const struct message *m, struct acc
     struct pubkey pubkey;
     struct invite invite;
     enum login_kind kind = name_login_kind(m->login);
-    char reason[400];
+    char reason[400], user[NAME_LOGIN_SIZE];
     enum err e = pubkey_from_base64(m->key, &pubkey, f);
     if (e != ERR_NONE)
         return e;
@@ -66,7 +74,8 @@ static enum err who_is(struct connection *c, const struct message *m, struct acc
         snprintf(key->key.fingerprint, sizeof key->key.fingerprint, "%s", pubkey.fingerprint);
         return e;
     }
-    if (kind != LOGIN_CONSOLE && (kind != LOGIN_USER || strcmp(account->name, m->login) != 0))
+    name_login_user(m->login, user);
+    if (kind != LOGIN_CONSOLE && (kind != LOGIN_USER || strcmp(account->name, user) != 0))
         return fault_set(f, ERR_DENIED, "this key belongs to somebody else");
     e = keyoption_parse(key->key.options, strlen(key->key.options), option, f);
     if (e == ERR_NONE && !keyoption_usable(option, c->host, time(NULL), reason, sizeof reason))
@@ -81,10 +90,10 @@ static bool is_banned(struct connection *c, const struct message *m, const char 
     struct control *control = c->server->control;
     struct fault f = {.text = ""};
     bool hopeless = false;
-    enum err e = bans_check_login(control, c->login, c->host, fingerprint, &hopeless, &f);
+    enum err e = bans_check_login(control, c->name, c->host, fingerprint, &hopeless, &f);
     if (e == ERR_NONE)
         return false;
-    audit_auth_failed(c, c->login, fingerprint, f.text);
+    audit_auth_failed(c, fingerprint, f.text);
     c->turned_away = true;
     connection_refuse(c, m->id, e, hopeless ? f.text : "");
     return true;
@@ -94,6 +103,7 @@ static bool is_banned(struct connection *c, const struct message *m, const char 
 static void note_login(struct connection *c, const char *login)
 {
     snprintf(c->login, sizeof c->login, "%s", name_login_shown(login));
+    name_login_user(c->login, c->name);
 }
 
 void login_over(struct connection *c, const char *reason)
@@ -102,8 +112,9 @@ void login_over(struct connection *c, const char *reason)
     struct fault f;
     struct audit_record record = {
         .event = AUDIT_LOGIN_FAILED,
-        .user = c->login,
+        .user = c->name,
         .address = c->address,
+        .target = asked_for(c),
         .duration_ms = (uint64_t)(time(NULL) - c->admitted) * 1000,
         .reason = reason,
     };
@@ -113,7 +124,7 @@ void login_over(struct connection *c, const char *reason)
     if (c->turned_away)
         return;
     if (failed)
-        bans_login_failed(control, c->login, c->host);
+        bans_login_failed(control, c->name, c->host);
     else
         bans_silent(control, c->host);
 }
@@ -135,7 +146,7 @@ void login_on_key(struct connection *c, const struct message *m)
         return;
     }
     c->keys_refused++;
-    audit_auth_failed(c, c->login, key.key.fingerprint, f.text);
+    audit_auth_failed(c, key.key.fingerprint, f.text);
     connection_refuse(c, m->id, ERR_DENIED, "");
 }
 
@@ -147,7 +158,7 @@ void login_on_auth_failed(struct connection *c, const struct message *m)
     c->keys_refused++;
     if (pubkey_from_base64(m->key, &pubkey, NULL) == ERR_NONE)
         fingerprint = pubkey.fingerprint;
-    audit_auth_failed(c, c->login, fingerprint, m->text);
+    audit_auth_failed(c, fingerprint, m->text);
 }
 
 // The box is woken while the client is still busy with its next round trips.
@@ -155,18 +166,18 @@ static void wake_ahead(struct connection *c)
 {
     struct control *control = c->server->control;
     struct box_row row;
-    if (!c->console && box_get(control->store, c->account.id, &row, NULL) == ERR_NONE)
-        (void)box_flow_submit(control, BOX_OP_ENSURE, c->account.id, c->account.name, NULL, NULL, NULL);
+    if (c->owner.id != 0 && box_get(control->store, c->owner.id, &row, NULL) == ERR_NONE)
+        (void)box_flow_submit(control, BOX_OP_ENSURE, c->owner.id, c->account.name, NULL, NULL, NULL);
 }
 
-// A box that exists gets the key that has just been added, for the jump door.
-static void tell_box_of_key(struct connection *c)
+// Boxes that exist get the key that has just been added, for the jump door.
+static void tell_boxes_of_key(struct connection *c)
 {
     struct control *control = c->server->control;
-    struct box_row row;
-    if (c->joined == JOINED_ADDED && box_get(control->store, c->account.id, &row, NULL) == ERR_NONE &&
-        row.driver == BOX_DRIVER_INCUS && row.phase != BOX_ABSENT)
-        (void)box_flow_submit(control, BOX_OP_KEYS, c->account.id, c->account.name, NULL, NULL, NULL);
+    if (c->joined != JOINED_ADDED)
+        return;
+    box_flow_tell_keys(control, c->account.id, c->account.name);
+    shares_tell_boxes(control, c->account.id, c->account.name);
 }
 
 static void on_login_committed(void *arg, enum err code, const struct fault *f)
@@ -188,7 +199,7 @@ static void on_login_committed(void *arg, enum err code, const struct fault *f)
     say_as_sshd(c, "Accepted", c->session.login, c->session.fingerprint);
     login_welcome(c, c->answer_id);
     wake_ahead(c);
-    tell_box_of_key(c);
+    tell_boxes_of_key(c);
 }
 
 static enum err new_token(char *token, size_t size, struct fault *f)
@@ -206,8 +217,9 @@ static enum err record_login(struct connection *c, const struct message *m, cons
 {
     struct control *control = c->server->control;
     time_t now = time(NULL);
+    char box[NAME_BOX_SIZE];
     struct session_row *row = &c->session;
-    *row = (struct session_row){.account_id = c->account.id, .started = now};
+    *row = (struct session_row){.account_id = c->account.id, .owner_id = c->owner.id, .started = now};
     snprintf(row->user, sizeof row->user, "%s", c->account.name);
     snprintf(row->login, sizeof row->login, "%s", c->login);
     snprintf(row->fingerprint, sizeof row->fingerprint, "%s", key->key.fingerprint);
@@ -220,7 +232,7 @@ static enum err record_login(struct connection *c, const struct message *m, cons
     if (e == ERR_NONE)
         e = account_key_touch(control->store, key->id, now, f);
     if (e == ERR_NONE)
-        e = bans_login_ok(control, c->login, c->host, row->fingerprint, now, f);
+        e = bans_login_ok(control, c->name, c->host, row->fingerprint, now, f);
     if (e != ERR_NONE)
         return e;
     struct audit_record record = {
@@ -229,13 +241,61 @@ static enum err record_login(struct connection *c, const struct message *m, cons
         .fingerprint = row->fingerprint,
         .address = c->address,
         .session = row->id,
+        .box = connection_guest_box(c, box),
         .target = row->login,
         .reason = m->client,
     };
     return writer_audit(control->writer, &record, f);
 }
 
-// An allowed key, one login too many: that is said, and recorded as a refusal.
+// An allowed key that gets no further: that is said, and recorded as a refusal. It is no failed login.
+static void turn_away(struct connection *c, const struct message *m, const struct account_key *key,
+                      enum err code, const char *why)
+{
+    struct audit_record record = {
+        .event = AUDIT_REFUSED,
+        .user = c->account.name,
+        .fingerprint = key->key.fingerprint,
+        .address = c->address,
+        .target = asked_for(c) == NULL ? "login" : asked_for(c),
+        .reason = why,
+    };
+    log_event(LOG_LEVEL_WARN, "login_refused", "user=%s from=%s reason=%s", c->account.name, c->address,
+              log_quote(why));
+    (void)writer_audit(c->server->control->writer, &record, NULL);
+    c->turned_away = true;
+    connection_refuse(c, m->id, code, why);
+}
+
+// Whose box the login is for. The key has proved itself, so a box that is not shared with its owner is told
+// in plain words; they are the same whether the name exists or not. False: it was answered.
+static bool find_owner(struct connection *c, const struct message *m, const struct account_key *key)
+{
+    struct store *s = c->server->control->store;
+    char user[NAME_USER_SIZE], owner[NAME_USER_SIZE], text[200];
+    struct share share;
+    struct fault f = {.text = ""};
+    c->owner = c->account;
+    if (c->console)
+        c->owner.id = 0;
+    if (!name_login_parse(c->login, user, owner) || strcmp(user, owner) == 0)
+        return true;
+    enum err e = account_get(s, owner, &c->owner, &f);
+    if (e == ERR_NONE)
+        e = share_find(s, c->owner.id, c->account.id, time(NULL), &share, &f);
+    if (e == ERR_NONE)
+        return true;
+    if (e != ERR_NOTFOUND)
+        turn_away(c, m, key, e, f.text);
+    else {
+        snprintf(text, sizeof text,
+                 "there is no box of %s that is shared with %s; ssh ctl@... shares lists yours", owner, user);
+        turn_away(c, m, key, ERR_DENIED, text);
+    }
+    return false;
+}
+
+// One login too many.
 static bool is_too_much(struct connection *c, const struct message *m, const struct account_key *key)
 {
     struct control *control = c->server->control;
@@ -247,19 +307,7 @@ static bool is_too_much(struct connection *c, const struct message *m, const str
     enum err e = usage_login(control, c->account.id, source, &f);
     if (e == ERR_NONE)
         return false;
-    struct audit_record record = {
-        .event = AUDIT_REFUSED,
-        .user = c->account.name,
-        .fingerprint = key->key.fingerprint,
-        .address = c->address,
-        .target = "login",
-        .reason = f.text,
-    };
-    log_event(LOG_LEVEL_WARN, "login_refused", "user=%s from=%s reason=%s", c->account.name, c->address,
-              log_quote(f.text));
-    (void)writer_audit(control->writer, &record, NULL);
-    c->turned_away = true;
-    connection_refuse(c, m->id, e, f.text);
+    turn_away(c, m, key, e, f.text);
     return true;
 }
 
@@ -287,7 +335,7 @@ static bool join(struct connection *c, const struct message *m, struct account_k
         e = enrol_check(control, &enrolment, now, &f);
     if (e != ERR_NONE) { // whoever has the token may know what became of it
         c->turned_away = true;
-        audit_auth_failed(c, c->login, key->key.fingerprint, f.text);
+        audit_auth_failed(c, key->key.fingerprint, f.text);
         connection_refuse(c, m->id, e, f.text);
         return false;
     }
@@ -319,13 +367,15 @@ void login_on_login(struct connection *c, const struct message *m)
         return;
     if (e != ERR_NONE) {
         c->keys_refused++;
-        audit_auth_failed(c, c->login, key.key.fingerprint, f.text);
+        audit_auth_failed(c, key.key.fingerprint, f.text);
         connection_refuse(c, m->id, ERR_DENIED, "");
         return;
     }
+    c->console = login_leads_to_console(c->login);
     if (joins ? !join(c, m, &key) : is_too_much(c, m, &key))
         return;
-    c->console = login_leads_to_console(c->login);
+    if (!find_owner(c, m, &key))
+        return;
     e = record_login(c, m, &key, &f);
     if (e != ERR_NONE) {
         f.code = e;

@@ -51,16 +51,22 @@ static void forget(struct sleeper *s)
     free(s);
 }
 
-static void count_one(const struct live_session *session, void *arg)
+struct use {
+    int64_t owner_id;
+    bool any;
+};
+
+static void look_at(const struct live_session *session, void *arg)
 {
-    *(unsigned *)arg += strcmp(session->login, session->user) == 0; // not those at the console
+    struct use *use = arg;
+    use->any = use->any || session->owner_id == use->owner_id; // not at the console, nor as a guest elsewhere
 }
 
 bool idle_in_use(struct control *c, int64_t account_id)
 {
-    unsigned count = 0;
-    gateway_each_live(c->gateway, account_id, count_one, &count);
-    return count > 0;
+    struct use use = {.owner_id = account_id};
+    gateway_each_live(c->gateway, account_id, look_at, &use);
+    return use.any;
 }
 
 static void set_timer(struct sleeper *s, time_t at)

@@ -24,6 +24,7 @@
 #include "control/metrics.h"
 #include "control/offline.h"
 #include "control/retention.h"
+#include "control/share.h"
 #include "control/tls_server.h"
 #include "control/usage.h"
 #include "control/writer.h"
@@ -194,7 +195,7 @@ static enum err control_start(struct control *c, struct fault *f)
         e = fetcher_new(c->base, c->config, &c->fetcher, f);
     if (e == ERR_NONE)
         e = gateway_server_new(c, &c->gateway, f);
-    if (e == ERR_NONE && idle_new(c) == NULL)
+    if (e == ERR_NONE && (idle_new(c) == NULL || shares_new(c) == NULL))
         e = fault_set(f, ERR_MEMORY, "out of memory");
     if (e == ERR_NONE)
         e = admin_server_new(c, &c->admin, f);
@@ -207,6 +208,7 @@ static void control_stop(struct control *c)
 {
     tls_server_free(c->tls);
     admin_server_free(c->admin);
+    shares_free(c->shares);
     idle_free(c->idle);
     gateway_server_free(c->gateway);
     fetcher_free(c->fetcher);

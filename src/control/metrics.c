@@ -118,6 +118,7 @@ static void histogram(struct evbuffer *out, const char *name, const char *help, 
 }
 
 struct totals {
+    int64_t account_id; // whose they are; 0 = all
     unsigned connections, channels;
     uint64_t bytes_in, bytes_out;
 };
@@ -125,6 +126,8 @@ struct totals {
 static void add_session(const struct live_session *session, void *arg)
 {
     struct totals *t = arg;
+    if (t->account_id != 0 && t->account_id != session->account_id)
+        return; // a guest in their box
     t->connections++;
     t->channels += session->open_channels;
     t->bytes_in += session->bytes_in;
@@ -158,7 +161,7 @@ static uint64_t bytes_of(const struct totals *t)
 static enum err print_user(const struct account *account, void *arg, struct fault *f)
 {
     const struct per_user *p = arg;
-    struct totals t = {.connections = 0};
+    struct totals t = {.account_id = account->id};
     (void)f;
     gateway_each_live(p->control->gateway, account->id, add_session, &t);
     if (t.connections > 0)
@@ -202,7 +205,7 @@ static void print_logins(const struct metrics *m, struct evbuffer *out)
 
 static void print_traffic(const struct metrics *m, struct evbuffer *out)
 {
-    struct totals live = {.connections = 0};
+    struct totals live = {.account_id = 0};
     gateway_each_live(m->control->gateway, 0, add_session, &live);
     number(out, "connections", "gauge", "Authenticated connections now.", live.connections);
     number(out, "unauthenticated_connections", "gauge", "Connections that are logging in now.",

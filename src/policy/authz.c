@@ -142,21 +142,21 @@ static bool ends_with(const char *text, const char *suffix)
     return n > m && strcmp(text + n - m, suffix) == 0;
 }
 
-// "alice-container" and "alice-dev" for alice, or her box's address. Not plain "alice", and never a
-// comparison by the user a name would belong to: a user may be called "bob-dev", and must not be taken for
-// bob.
+// "alice-container" and "alice-dev" for a login that leads to alice's box, or its address. Not plain "alice",
+// and never a comparison by the user a name would belong to: a user may be called "bob-dev", and must not be
+// taken for bob.
 static bool own_box(const struct authz_subject *s, const struct target *t)
 {
     char alias[64];
     struct in6_addr own;
     if (t->numeric)
         return address_parse(s->box_address, &own) && memcmp(&own, &t->address, sizeof own) == 0;
-    snprintf(alias, sizeof alias, "%s-container", s->user);
+    snprintf(alias, sizeof alias, "%s-container", s->owner);
     if (strcmp(t->name, alias) == 0 || (s->box_name[0] != '\0' && strcmp(t->name, s->box_name) == 0))
         return true;
     if (strcasecmp(t->name, s->box_address) == 0) // a static box may be known by a host name
         return true;
-    snprintf(alias, sizeof alias, "%s-dev", s->user);
+    snprintf(alias, sizeof alias, "%s-dev", s->owner);
     return strcmp(t->name, alias) == 0;
 }
 
@@ -227,17 +227,18 @@ static enum authz_verdict decide_direct_tcpip(const struct authz_subject *s, con
         if (authz_port_allowed(s->jump_ports, r->port))
             return AUTHZ_BOX_JUMP;
         return deny(reason, size,
-                    "port %u of your box is not open to ssh -J; use ssh -L %u:localhost:%u instead", r->port,
+                    "port %u of the box is not open to ssh -J; use ssh -L %u:localhost:%u instead", r->port,
                     r->port, r->port);
     }
     if (off_limits(s, &t))
-        return deny(reason, size, "%.200s is not yours; your own box is %s-container", t.name, s->user);
+        return deny(reason, size, "%.200s is not yours; this login leads to %s-container", t.name, s->owner);
     if (loopback(&t) && r->port == SSH_PORT)
-        return deny(reason, size, "%.200s port %u is not this host's to reach; your own box is %s-container",
-                    t.name, r->port, s->user);
+        return deny(reason, size,
+                    "%.200s port %u is not this host's to reach; this login leads to %s-container", t.name,
+                    r->port, s->owner);
     if (!forward_ok)
-        return deny(reason, size, "forwarding to %.200s is not allowed; your own box is %s-container", t.name,
-                    s->user);
+        return deny(reason, size, "forwarding to %.200s is not allowed; this login leads to %s-container",
+                    t.name, s->owner);
     return AUTHZ_BOX_FORWARD;
 }
 
@@ -251,7 +252,7 @@ static enum authz_verdict decide_console(const struct authz_subject *s, const st
     if (r->kind == REQUEST_SESSION)
         return AUTHZ_CONSOLE;
     if (r->kind != REQUEST_PTY)
-        return deny(reason, size, "the console has no forwarding; log in as %s for that", s->user);
+        return deny(reason, size, "the console has no forwarding; log in as %s for that", s->owner);
     if (s->key != NULL && s->key->no_pty)
         return deny(reason, size, "the key you came in with gets no terminal (no-pty)");
     return AUTHZ_CONSOLE;

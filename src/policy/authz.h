@@ -27,9 +27,9 @@ enum request_kind request_kind_parse(const char *text);
 struct authz_subject {
     enum role role;
     bool console;            // logged in as ctl
-    const char *user;        // account name
-    const char *box_name;    // own box; "" if none yet
-    const char *box_address; // own box's address; "" if not known
+    const char *owner;       // whose box this login leads to: the user's own, or one shared with them
+    const char *box_name;    // of that box; "" if there is none yet
+    const char *box_address; // its address; "" if not known
     const char *jump_ports;  // config's [box] jump_ports
     const char
         *box_subnet; // config's [box] subnet: other boxes and the host's bridge are in it; NULL = not known
@@ -44,18 +44,18 @@ struct authz_request {
 
 enum authz_verdict {
     AUTHZ_DENY,
-    AUTHZ_BOX_SESSION, // a session in the own box (direct door)
-    AUTHZ_BOX_JUMP,    // TCP to the own box at request.port (jump door)
+    AUTHZ_BOX_SESSION, // a session in the login's box (direct door)
+    AUTHZ_BOX_JUMP,    // TCP to the login's box at request.port (jump door)
     AUTHZ_BOX_FORWARD, // a forward carried by the box's own sshd (direct door's -L, -D, -R)
     AUTHZ_CONSOLE,     // a session on the console
 };
 
 // On AUTHZ_DENY the reason is a sentence for the log and, where SSH allows, the client.
-// For direct-tcpip: the own box by name ("alice-container", "alice-dev", or its address) and an allowed port
-// is a jump; "localhost", "127.0.0.0/8" and "::1" mean the box's own loopback and any other name or address
-// means "as seen from the box": both are AUTHZ_BOX_FORWARD *only if* `forward_ok`, else denied. Always
-// denied, with the same words whether it exists or not: loopback on port 22 (who jumps there means this
-// host), another user's box name ("*-container", "*-dev", also with ".incus"), any other address of
+// For direct-tcpip: the login's box by name ("alice-container", "alice-dev", or its address) and an allowed
+// port is a jump; "localhost", "127.0.0.0/8" and "::1" mean the box's own loopback and any other name or
+// address means "as seen from the box": both are AUTHZ_BOX_FORWARD *only if* `forward_ok`, else denied.
+// Always denied, with the same words whether it exists or not: loopback on port 22 (who jumps there means
+// this host), another user's box name ("*-container", "*-dev", also with ".incus"), any other address of
 // box_subnet, and link-local addresses (a cloud's metadata service).
 enum authz_verdict authz_decide(const struct authz_subject *subject, const struct authz_request *request,
                                 bool forward_ok, char *reason, size_t reason_size);

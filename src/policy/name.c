@@ -94,11 +94,36 @@ const char *name_login_shown(const char *login)
     return token ? join : login;
 }
 
+bool name_login_parse(const char *login, char *user, char *owner)
+{
+    char first[NAME_USER_SIZE];
+    const char *plus = strchr(login, '+');
+    size_t n = plus == NULL ? strnlen(login, NAME_USER_SIZE) : (size_t)(plus - login);
+    if (n >= NAME_USER_SIZE)
+        return false;
+    memcpy(first, login, n);
+    first[n] = '\0';
+    const char *second = plus == NULL ? first : plus + 1;
+    if (name_check_user(first, NULL) != ERR_NONE || name_check_user(second, NULL) != ERR_NONE)
+        return false;
+    memcpy(user, first, n + 1);
+    snprintf(owner, NAME_USER_SIZE, "%s", second);
+    return true;
+}
+
+void name_login_user(const char *login, char *out)
+{
+    char owner[NAME_USER_SIZE];
+    if (!name_login_parse(login, out, owner))
+        snprintf(out, NAME_LOGIN_SIZE, "%s", login);
+}
+
 enum login_kind name_login_kind(const char *login)
 {
+    char user[NAME_USER_SIZE], owner[NAME_USER_SIZE];
     if (strcmp(login, "ctl") == 0)
         return LOGIN_CONSOLE;
     if (strncmp(login, "join+", 5) == 0 && login[5] != '\0')
         return LOGIN_JOIN;
-    return name_check_user(login, NULL) == ERR_NONE ? LOGIN_USER : LOGIN_UNKNOWN;
+    return name_login_parse(login, user, owner) ? LOGIN_USER : LOGIN_UNKNOWN;
 }

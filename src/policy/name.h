@@ -23,8 +23,17 @@ bool name_user_of_box(const char *box, char *out);
 #define NAME_SNAPSHOT_SIZE 64
 MUST_CHECK enum err name_check_snapshot(const char *name, struct fault *f);
 
-// "alice" USER, "ctl" CONSOLE, "join+TOKEN" JOIN, anything else UNKNOWN.
+// "alice" and "alice+bob" USER, "ctl" CONSOLE, "join+TOKEN" JOIN, anything else UNKNOWN.
 enum login_kind name_login_kind(const char *login);
+
+// Who a login of kind USER says it is, and whose box it asks for: of "alice" both are alice, of "alice+bob"
+// the box is bob's. False for the other kinds. Each needs NAME_USER_SIZE bytes.
+bool name_login_parse(const char *login, char *user, char *owner);
+
+// The name that a login stands for where its kind does not matter (bans): "alice" of "alice+bob", otherwise
+// the login as it is. out needs NAME_LOGIN_SIZE bytes.
+#define NAME_LOGIN_SIZE (2 * NAME_USER_SIZE) // "alice+bob": two names of 31 characters, the + and the NUL
+void name_login_user(const char *login, char *out);
 
 // The login name as it may be shown, logged and recorded: of "join+TOKEN", also of one that was mistyped,
 // only "join".

@@ -41,6 +41,8 @@ static const char *const event_names[] = {
     [AUDIT_SNAPSHOT_CREATED] = "snapshot-created",
     [AUDIT_SNAPSHOT_RESTORED] = "snapshot-restored",
     [AUDIT_SNAPSHOT_DELETED] = "snapshot-deleted",
+    [AUDIT_SHARED] = "shared",
+    [AUDIT_UNSHARED] = "unshared",
     [AUDIT_STORE_RESTORED] = "store-restored",
     [AUDIT_COMMAND] = "command",
 };

@@ -43,6 +43,8 @@ enum audit_event {
     AUDIT_SNAPSHOT_CREATED,
     AUDIT_SNAPSHOT_RESTORED,
     AUDIT_SNAPSHOT_DELETED,
+    AUDIT_SHARED,         // a box may be entered by somebody else; target
+    AUDIT_UNSHARED,       // ditto, not any more
     AUDIT_STORE_RESTORED, // the database is one from a backup; records after it are elsewhere
     AUDIT_COMMAND,        // an administrative verb was run
     AUDIT_EVENTS,
@@ -70,10 +72,11 @@ struct audit_record {
 MUST_CHECK enum err audit_append(struct store *s, struct audit_record *record, struct fault *f);
 
 struct audit_query {
-    const char *user, *address, *event; // NULL = any; address with or without port
-    time_t since, until;                // 0 = open
-    int64_t after_seq;                  // 0 = from the start
-    unsigned limit;                     // 0 = no limit; newest `limit` rows, delivered oldest first
+    const char *user;            // NULL = any; also those of guests in the user's box
+    const char *address, *event; // NULL = any; address with or without port
+    time_t since, until;         // 0 = open
+    int64_t after_seq;           // 0 = from the start
+    unsigned limit;              // 0 = no limit; newest `limit` rows, delivered oldest first
 };
 typedef enum err (*audit_each_fn)(const struct audit_record *record, void *arg, struct fault *f);
 MUST_CHECK enum err audit_each(struct store *s, const struct audit_query *query, audit_each_fn each,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "policy/name.h"
 #include "store/query.h"
 
 #define COLUMNS                                                                                              \
@@ -34,35 +35,71 @@ static bool has_port(const char *address)
 }
 
 struct filter {
-    char sql[768];
+    char sql[1600];
+    char where[320]; // what both halves have in common
+    unsigned bound;  // parameters it has
     struct query q;
     struct address_range range;
+    char box[NAME_BOX_SIZE];
 };
 
+static void add_condition(struct filter *fl, const char *text)
+{
+    size_t at = strlen(fl->where);
+    for (; *text != '\0' && at + 8 < sizeof fl->where; text++) {
+        if (*text == '?')
+            at += (size_t)snprintf(fl->where + at, sizeof fl->where - at, "?%u", ++fl->bound);
+        else
+            fl->where[at++] = *text;
+    }
+    fl->where[at] = '\0';
+}
+
+// Parameters have numbers, in the order in which filter_bind() gives their values.
+static void filter_where(struct filter *fl, const struct audit_query *query)
+{
+    fl->where[0] = '\0';
+    fl->bound = 0;
+    // No "seq > 0": SQLite would take it for a reason to walk the whole table in its order.
+    if (query->after_seq != 0)
+        add_condition(fl, " AND seq > ?");
+    if (query->event != NULL)
+        add_condition(fl, " AND event = ?");
+    if (query->address != NULL)
+        add_condition(fl, has_port(query->address) ? " AND address = ?"
+                                                   : " AND (address = ? OR (address >= ? AND address < ?))");
+    if (query->since != 0)
+        add_condition(fl, " AND time >= ?");
+    if (query->until != 0)
+        add_condition(fl, " AND time <= ?");
+}
+
+// What concerns a user stands under their name, or is what somebody else did in their box: two halves, each
+// with an index that finds its newest records first.
 static void filter_sql(struct filter *fl, const struct audit_query *query)
 {
-    const char *address = query->address == NULL     ? ""
-                          : has_port(query->address) ? " AND address = ?"
-                                                     : " AND (address = ? OR (address >= ? AND address < ?))";
     char limit[64] = "";
+    filter_where(fl, query);
     // "Newest" is by time, as the indexes are; the clock may have been set back. Delivery is in the order of
     // the chain.
     if (query->limit > 0)
         snprintf(limit, sizeof limit, " ORDER BY time DESC, seq DESC LIMIT %u", query->limit);
-    // No "seq > 0": SQLite would take it for a reason to walk the whole table in its order.
-    snprintf(fl->sql, sizeof fl->sql,
-             "SELECT " COLUMNS " FROM (SELECT " COLUMNS " FROM audit WHERE 1%s%s%s%s%s%s%s) ORDER BY seq",
-             query->after_seq == 0 ? "" : " AND seq > ?", query->user == NULL ? "" : " AND user = ?",
-             query->event == NULL ? "" : " AND event = ?", address, query->since == 0 ? "" : " AND time >= ?",
-             query->until == 0 ? "" : " AND time <= ?", limit);
+    if (query->user == NULL)
+        snprintf(fl->sql, sizeof fl->sql,
+                 "SELECT * FROM (SELECT " COLUMNS " FROM audit WHERE 1%s%s) ORDER BY seq", fl->where, limit);
+    else
+        snprintf(fl->sql, sizeof fl->sql,
+                 "SELECT * FROM (SELECT * FROM ("
+                 "SELECT * FROM (SELECT " COLUMNS " FROM audit WHERE user = ?%u%s%s) UNION ALL "
+                 "SELECT * FROM (SELECT " COLUMNS " FROM audit WHERE box = ?%u AND box <> ''"
+                 " AND box <> user || '-container'%s%s))%s) ORDER BY seq",
+                 fl->bound + 1, fl->where, limit, fl->bound + 2, fl->where, limit, limit);
 }
 
 static void filter_bind(struct filter *fl, const struct audit_query *query)
 {
     if (query->after_seq != 0)
         query_bind_int(&fl->q, query->after_seq);
-    if (query->user != NULL)
-        query_bind_text(&fl->q, query->user);
     if (query->event != NULL)
         query_bind_text(&fl->q, query->event);
     if (query->address != NULL) {
@@ -77,6 +114,11 @@ static void filter_bind(struct filter *fl, const struct audit_query *query)
         query_bind_int(&fl->q, query->since);
     if (query->until != 0)
         query_bind_int(&fl->q, query->until);
+    if (query->user != NULL) {
+        name_box(query->user, fl->box);
+        query_bind_text(&fl->q, query->user);
+        query_bind_text(&fl->q, fl->box);
+    }
 }
 
 static enum err read_record(const struct query *q, struct audit_record *out, struct fault *f)

@@ -181,7 +181,27 @@ static const char migration_4[] =
     "  PRIMARY KEY (invite_id, name)"
     ") STRICT, WITHOUT ROWID;";
 
-static const char *const migrations[] = {migration_1, migration_2, migration_3, migration_4};
+// Boxes that others may enter; whose box a session is in; and the records of guests, for who asks about the
+// owner: of those only, which is few.
+static const char migration_5[] =
+    // guest_id NULL: of a name that nobody has, or has any more.
+    "CREATE TABLE shares ("
+    "  owner_id INTEGER NOT NULL REFERENCES accounts (id) ON DELETE CASCADE,"
+    "  guest_id INTEGER REFERENCES accounts (id) ON DELETE SET NULL,"
+    "  guest TEXT NOT NULL,"
+    "  actor TEXT NOT NULL,"
+    "  created INTEGER NOT NULL,"
+    "  until INTEGER NOT NULL,"
+    "  PRIMARY KEY (owner_id, guest)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE INDEX shares_by_guest ON shares (guest_id);"
+    "CREATE INDEX shares_by_end ON shares (until) WHERE until > 0;"
+    // 0: in nobody's, at the console.
+    "ALTER TABLE sessions ADD COLUMN owner_id INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE sessions SET owner_id = account_id WHERE login = user;"
+    "CREATE INDEX audit_by_guest ON audit (box, time) WHERE box <> '' AND box <> user || '-container';";
+
+static const char *const migrations[] = {migration_1, migration_2, migration_3, migration_4, migration_5};
 
 int schema_newest(void)
 {

@@ -8,8 +8,7 @@
 
 #define SESSION_SELECT                                                                                       \
     "SELECT id, account_id, user, login, fingerprint, address, port, token, started, ended, reason, "        \
-    "bytes_in, "                                                                                             \
-    "bytes_out, channels FROM sessions "
+    "bytes_in, bytes_out, channels, owner_id FROM sessions "
 
 static int64_t clamp(uint64_t n)
 {
@@ -27,6 +26,7 @@ static void read_session(const struct query *q, struct session_row *out)
         .bytes_in = (uint64_t)query_int(q, 11),
         .bytes_out = (uint64_t)query_int(q, 12),
         .channels = (unsigned)query_int(q, 13),
+        .owner_id = query_int(q, 14),
     };
     query_copy(q, 2, out->user, sizeof out->user);
     query_copy(q, 3, out->login, sizeof out->login);
@@ -39,8 +39,8 @@ static void read_session(const struct query *q, struct session_row *out)
 enum err session_open(struct store *s, struct session_row *row, struct fault *f)
 {
     static const char sql[] =
-        "INSERT INTO sessions (account_id, user, login, fingerprint, address, port, token, started)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        "INSERT INTO sessions (account_id, owner_id, user, login, fingerprint, address, port, token, started)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     struct query q;
     if (row->token[0] == '\0') // an empty token would let anybody attach to it
         return fault_set(f, ERR_INVALID, "a session needs a token");
@@ -48,6 +48,7 @@ enum err session_open(struct store *s, struct session_row *row, struct fault *f)
     if (e != ERR_NONE)
         return e;
     query_bind_int(&q, row->account_id);
+    query_bind_int(&q, row->owner_id);
     query_bind_text(&q, row->user);
     query_bind_text(&q, row->login);
     query_bind_text(&q, row->fingerprint);
@@ -171,8 +172,8 @@ enum err session_count_live(struct store *s, int64_t account_id, unsigned *out, 
 
 enum err session_each_last(struct store *s, session_last_fn each, void *arg, struct fault *f)
 {
-    static const char sql[] = "SELECT account_id, max(max(started, ended)) FROM sessions WHERE login = user"
-                              " GROUP BY account_id";
+    static const char sql[] = "SELECT owner_id, max(max(started, ended)) FROM sessions WHERE owner_id <> 0"
+                              " GROUP BY owner_id";
     struct query q;
     bool row = true;
     enum err e = query_read(s, sql, &q, f);

@@ -11,8 +11,9 @@
 struct session_row {
     int64_t id;
     int64_t account_id;
+    int64_t owner_id; // whose box it is in; 0 at the console
     char user[NAME_USER_SIZE];
-    char login[64]; // the name typed: "alice", "ctl"
+    char login[NAME_LOGIN_SIZE]; // the name typed: "alice", "alice+bob", "ctl"
     char fingerprint[PUBKEY_FINGERPRINT_SIZE];
     char address[64];
     uint16_t port;
@@ -38,8 +39,8 @@ MUST_CHECK enum err session_each_live(struct store *s, int64_t account_id, sessi
 MUST_CHECK enum err session_prune(struct store *s, time_t before, unsigned most, int *removed,
                                   struct fault *f);
 MUST_CHECK enum err session_count_live(struct store *s, int64_t account_id, unsigned *out, struct fault *f);
-// The last moment of each account's sessions in its box (not at the console), of accounts that had any.
-typedef enum err (*session_last_fn)(int64_t account_id, time_t last, void *arg, struct fault *f);
+// The last moment of the sessions in each account's box, its guests' included, of accounts that had any.
+typedef enum err (*session_last_fn)(int64_t owner_id, time_t last, void *arg, struct fault *f);
 MUST_CHECK enum err session_each_last(struct store *s, session_last_fn each, void *arg, struct fault *f);
 
 #endif

@@ -38,7 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct authz_subject alice = {
         .role = ROLE_USER,
         .console = (data[0] & 64) != 0,
-        .user = "alice",
+        .owner = "alice",
         .box_name = "alice-container",
         .box_address = "10.178.0.16",
         .jump_ports = "22 80",

@@ -327,6 +327,8 @@ static void indexes_are_used(void **state)
         {"event = 'login' ORDER BY time DESC, seq DESC LIMIT 50", "audit_by_event"},
         {"(address = 'a' OR (address >= 'a:' AND address < 'a;'))", "audit_by_address"},
         {"time >= 5 AND time <= 9 ORDER BY seq", "audit_by_time"},
+        {"box = 'b' AND box <> '' AND box <> user || '-container' ORDER BY time DESC, seq DESC LIMIT 50",
+         "audit_by_guest"},
         {"user = 'a' AND time >= 5 ORDER BY time DESC, seq DESC LIMIT 50", "audit_by_user"},
     };
     assert_int_equal(sqlite3_open(x->path, &db), SQLITE_OK);

@@ -5,7 +5,7 @@
 
 static const struct authz_subject alice = {
     .role = ROLE_USER,
-    .user = "alice",
+    .owner = "alice",
     .box_name = "alice-container",
     .box_address = "10.178.0.16",
     .jump_ports = "22 80 8000-8999",
@@ -141,10 +141,10 @@ static void names_that_look_like_aliases(void **state)
 {
     struct authz_subject bob = alice, bob_dev = alice;
     (void)state;
-    bob.user = "bob";
+    bob.owner = "bob";
     bob.box_name = "bob-container";
     bob.box_address = "";
-    bob_dev.user = "bob-dev";
+    bob_dev.owner = "bob-dev";
     bob_dev.box_name = "bob-dev-container";
     bob_dev.box_address = "";
     assert_int_equal(ask(&bob, REQUEST_DIRECT_TCPIP, "bob-dev", 22, true), AUTHZ_BOX_JUMP);
@@ -282,7 +282,7 @@ static void the_whole_matrix(void **state)
                 struct authz_subject s = {
                     .role = (enum role)role,
                     .console = requests[i].console,
-                    .user = "alice",
+                    .owner = "alice",
                     .box_name = "alice-container",
                     .box_address = "10.178.0.16",
                     .box_subnet = "10.178.0.0/20",

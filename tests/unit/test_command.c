@@ -20,6 +20,7 @@
 #include "control/command.h"
 #include "control/gateway_link.h"
 #include "control/metrics.h"
+#include "control/share.h"
 #include "control/usage.h"
 #include "control/writer.h"
 
@@ -59,7 +60,7 @@ static struct {
     bool started;       // what START and ENSURE say
     struct pending pending[PENDING_MAX];
     size_t pending_count;
-    unsigned kicks;
+    unsigned kicks, guests_kicked;
     char kicked[PUBKEY_FINGERPRINT_SIZE];
     unsigned live;
     char told[128]; // to the listener
@@ -269,6 +270,15 @@ unsigned gateway_kick_from_box(struct gateway_server *g, int64_t account_id, con
     return 1;
 }
 
+unsigned gateway_kick_guest(struct gateway_server *g, int64_t owner_id, int64_t guest_id, const char *reason)
+{
+    (void)g;
+    assert_true(owner_id != 0 && guest_id != 0 && owner_id != guest_id);
+    assert_non_null(strstr(reason, "shared"));
+    played.guests_kicked++;
+    return 0; // nobody was in
+}
+
 // ---- a client
 
 struct client {
@@ -440,6 +450,7 @@ static int set_up(void **state)
     assert_int_equal(store_open(path, &w->control.store, &f), ERR_NONE);
     w->control.writer = writer_new(&w->control);
     w->control.flows = box_flows_new(&w->control);
+    w->control.shares = shares_new(&w->control);
     w->control.usages = usages_new();
     assert_int_equal(metrics_new(&w->control, &w->control.metrics, &f), ERR_NONE);
     assert_int_equal(bans_new(&w->control, &w->control.bans, &f), ERR_NONE);
@@ -451,6 +462,7 @@ static int tear_down(void **state)
 {
     struct world *w = *state;
     char command[128];
+    shares_free(w->control.shares);
     box_flows_free(w->control.flows);
     writer_free(w->control.writer);
     metrics_free(w->control.metrics);
@@ -587,10 +599,11 @@ static void complete_line(const struct command *c, const char *who, char *out, s
                         : strncmp(c->name, "keys ", 5) == 0 && strcmp(c->name, "keys list") != 0 ? " -"
                         : strncmp(c->name, "snapshot ", 9) == 0 && strcmp(c->name, "snapshot list") != 0
                             ? " before"
-                        : strcmp(c->name, "resize") == 0    ? " --cpu 1"
-                        : strcmp(c->name, "autostart") == 0 ? " on"
-                        : strcmp(c->name, "role") == 0      ? " nothing"
-                                                            : "";
+                        : strcmp(c->name, "resize") == 0                                     ? " --cpu 1"
+                        : strcmp(c->name, "autostart") == 0                                  ? " on"
+                        : strcmp(c->name, "role") == 0                                       ? " nothing"
+                        : strstr(c->name, "share") != NULL && strcmp(c->name, "shares") != 0 ? " with carol"
+                                                                                             : "";
     switch (c->account) {
     case ACCOUNT_NONE:
         snprintf(out, size, "%s%s", c->name,
@@ -642,6 +655,9 @@ static void roles_are_as_decided(void **state)
         {"invite", ROLE_USER, ROLE_ADMIN}, // ditto
         {"invites list", ROLE_USER, ROLE_OPERATOR},
         {"invites revoke", ROLE_USER, ROLE_ADMIN},
+        {"share", ROLE_USER, ROLE_ADMIN}, // access to a box is its owner's to give
+        {"unshare", ROLE_USER, ROLE_OPERATOR},
+        {"shares", ROLE_USER, ROLE_OPERATOR},
         {"role", ROLE_ADMIN, ROLE_ADMIN},
         {"export", ROLE_USER, ROLE_OPERATOR},
         {"sessions list", ROLE_USER, ROLE_OPERATOR},
@@ -738,6 +754,49 @@ static void users_cannot_tell_who_exists(void **state)
     who = account_of(w, "bob");
     assert_int_equal(do_as(w, &who, "audit", ""), 0);
     assert_null(strstr(w->client.out, "alice"));
+}
+
+// What `line name` says, and its status in front; the name itself is replaced. Caller frees.
+static char *said_with(struct world *w, const struct identity *who, const char *words, const char *name)
+{
+    char line[80], *text = NULL;
+    snprintf(line, sizeof line, "%s%s", words, words[strlen(words) - 1] == ' ' ? name : "");
+    int status = do_as(w, who, line, "");
+    assert_true(asprintf(&text, "%d %s%s", status, w->client.out, w->client.err) > 0);
+    for (char *p = text; (p = strstr(p, name)) != NULL;)
+        memcpy(p, "___", 3);
+    return text;
+}
+
+static void sharing_does_not_tell_who_exists(void **state)
+{
+    static const char *const lines[] = {"share with ", "share --until 2099-01-01 alice-container with ",
+                                        "shares --json", "unshare alice with ", "unshare with "};
+    struct world *w = *state;
+    make(w, "alice --lazy", alice_key);
+    make(w, "bob --lazy", bob_key);
+    struct identity who = account_of(w, "alice");
+    char *bob[5], *eve[5];
+    for (size_t i = 0; i < 5; i++)
+        bob[i] = said_with(w, &who, lines[i], "bob");
+    assert_int_equal(played.guests_kicked, 1);
+    for (size_t i = 0; i < 5; i++) {
+        eve[i] = said_with(w, &who, lines[i], "eve");
+        if (i != 2) // times may differ by a second
+            assert_string_equal(bob[i], eve[i]);
+        assert_int_equal(bob[i][0], i == 4 ? '3' : '0');
+        free(bob[i]);
+        free(eve[i]);
+    }
+    assert_int_equal(played.guests_kicked, 1);
+    assert_int_equal(do_as(w, &root, "share alice with eve", ""), 3);
+    assert_int_equal(do_as(w, &who, "share bob with alice", ""), 4);
+    assert_int_equal(do_as(w, &who, "share with alice", ""), 2);
+    assert_int_equal(do_as(w, &who, "share alice and bob", ""), 2);
+    assert_int_equal(do_as(w, &who, "share with bob --until yesterday", ""), 2);
+    assert_int_equal(do_as(w, &who, "share with bob --until 2020-01-01", ""), 2);
+    assert_int_equal(do_as(w, &who, "share with bob --until 0s", ""), 2);
+    assert_int_equal(do_as(w, &who, "share with Bob!", ""), 2);
 }
 
 static void a_role_is_looked_up_when_it_is_used(void **state)
@@ -1362,6 +1421,7 @@ int main(void)
         cmocka_unit_test(roles_are_as_decided),
         WITH_WORLD(every_verb_asks_for_its_role),
         WITH_WORLD(users_cannot_tell_who_exists),
+        WITH_WORLD(sharing_does_not_tell_who_exists),
         WITH_WORLD(a_role_is_looked_up_when_it_is_used),
         WITH_WORLD(ones_own_account_goes_without_saying),
         WITH_WORLD(create_makes_everything_and_can_be_repeated),

@@ -102,9 +102,58 @@ static void logins(void **state)
     assert_int_equal(name_login_kind("alice "), LOGIN_UNKNOWN);
 }
 
+static void whose_box(void **state)
+{
+    static const struct {
+        const char *login, *user, *owner;
+    } good[] = {
+        {"alice", "alice", "alice"},
+        {"alice+bob", "alice", "bob"},
+        {"alice+alice", "alice", "alice"},
+        {"join-smith+bob", "join-smith", "bob"},
+        {"abcdefghijklmnopqrstuvwxyz01234+abcdefghijklmnopqrstuvwxyz01234", "abcdefghijklmnopqrstuvwxyz01234",
+         "abcdefghijklmnopqrstuvwxyz01234"},
+    };
+    static const char *const bad[] = {
+        "",
+        "+",
+        "alice+",
+        "+bob",
+        "alice+bob+carol",
+        "alice++bob",
+        "alice+Bob",
+        "ctl+bob",
+        "alice+ctl",
+        "alice+join",
+        "root+bob",
+        "join+bob",
+        "alice +bob",
+        "alice+bob ",
+        "abcdefghijklmnopqrstuvwxyz012345+bob",
+        "alice+abcdefghijklmnopqrstuvwxyz012345",
+    };
+    char user[NAME_LOGIN_SIZE] = "", owner[NAME_USER_SIZE] = "";
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_true(name_login_parse(good[i].login, user, owner));
+        assert_string_equal(user, good[i].user);
+        assert_string_equal(owner, good[i].owner);
+        assert_int_equal(name_login_kind(good[i].login), LOGIN_USER);
+        name_login_user(good[i].login, user);
+        assert_string_equal(user, good[i].user);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_false(name_login_parse(bad[i], user, owner));
+        assert_int_not_equal(name_login_kind(bad[i]), LOGIN_USER);
+        name_login_user(bad[i], user);
+        assert_string_equal(user, bad[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(user_names), cmocka_unit_test(boxes),
-                                       cmocka_unit_test(logins), cmocka_unit_test(snapshot_names)};
+                                       cmocka_unit_test(logins), cmocka_unit_test(whose_box),
+                                       cmocka_unit_test(snapshot_names)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,7 +94,8 @@ static enum err last_each(int64_t account_id, time_t last, void *arg, struct fau
     return ERR_NONE;
 }
 
-// When was each account in its box last? A session that is live counts from its start; the console does not.
+// When was each account in its box last? A session that is live counts from its start; the console does
+// not, a guest does.
 static void last_moments(void **state)
 {
     struct fixture *x = *state;
@@ -104,7 +105,9 @@ static void last_moments(void **state)
                                   new_session(3, "d")};
     for (size_t i = 0; i < COUNT(rows); i++) {
         if (i < 3)
-            snprintf(rows[i].login, sizeof rows[i].login, "alice");
+            rows[i].owner_id = rows[i].account_id;
+        if (i == 2)
+            rows[i].account_id = 3; // a guest
         assert_ok(session_open(x->store, &rows[i], &f));
     }
     assert_ok(session_close(x->store, rows[0].id, 7000, "closed", 0, 0, 0, &f));
