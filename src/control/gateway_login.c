@@ -289,7 +289,8 @@ static bool find_owner(struct connection *c, const struct message *m, const stru
         turn_away(c, m, key, e, f.text);
     else {
         snprintf(text, sizeof text,
-                 "there is no box of %s that is shared with %s; ssh ctl@... shares lists yours", owner, user);
+                 "there is no box of %s that is shared with %s; for those that are: ssh ctl@GATEWAY shares",
+                 owner, user);
         turn_away(c, m, key, ERR_DENIED, text);
     }
     return false;
