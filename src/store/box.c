@@ -9,7 +9,8 @@
 
 #define BOX_SELECT                                                                                           \
     "SELECT account_id, accounts.name, boxes.name, driver, phase, address, port, image, cpu, memory, disk, " \
-    "autostart, hostkeys, gateway_seed, boxes.created FROM boxes JOIN accounts ON accounts.id = account_id "
+    "autostart, hostkeys, gateway_seed, boxes.created, idle_freeze_ms, idle_stop_ms FROM boxes JOIN "        \
+    "accounts ON accounts.id = account_id "
 
 static const char *const driver_names[] = {"incus", "static"};
 static const char *const phase_names[] = {"absent", "creating", "ready", "deleting"};
@@ -45,6 +46,9 @@ static enum err read_box(const struct query *q, struct box_row *out, struct faul
         .disk = (uint64_t)query_int(q, 10),
         .autostart = query_int(q, 11) != 0,
         .created = (time_t)query_int(q, 14),
+        .idle = {.has_freeze = !query_is_null(q, 15),
+                 .has_stop = !query_is_null(q, 16),
+                 .rules = {.freeze_ms = (uint64_t)query_int(q, 15), .stop_ms = (uint64_t)query_int(q, 16)}},
     };
     query_copy(q, 1, out->user, sizeof out->user);
     query_copy(q, 2, out->name, sizeof out->name);
@@ -111,6 +115,20 @@ static enum err give_address(struct store *s, struct box_row *row, uint32_t firs
     return ERR_NONE;
 }
 
+static void bind_own(struct query *q, bool has, uint64_t ms)
+{
+    if (has)
+        query_bind_int(q, (int64_t)ms);
+    else
+        query_bind_null(q);
+}
+
+static void bind_idle(struct query *q, const struct idle_own *own)
+{
+    bind_own(q, own->has_freeze, own->rules.freeze_ms);
+    bind_own(q, own->has_stop, own->rules.stop_ms);
+}
+
 static enum err check_no_box(struct store *s, const struct box_row *row, struct fault *f)
 {
     struct box_row existing;
@@ -125,7 +143,8 @@ enum err box_insert(struct store *s, struct box_row *row, uint32_t first, uint32
     static const char sql[] =
         "INSERT INTO boxes (account_id, name, driver, phase, address, address_number, port, image, cpu, "
         "memory, disk,"
-        " autostart, hostkeys, gateway_seed, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+        " autostart, hostkeys, gateway_seed, created, idle_freeze_ms, idle_stop_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     struct box_row copy = *row; // row is the caller's as it was if this fails
     struct query q;
     int64_t number = -1;
@@ -154,6 +173,7 @@ enum err box_insert(struct store *s, struct box_row *row, uint32_t first, uint32
     query_bind_text(&q, copy.hostkeys);
     query_bind_blob(&q, copy.gateway_seed, sizeof copy.gateway_seed);
     query_bind_int(&q, copy.created);
+    bind_idle(&q, &copy.idle);
     e = query_run(&q, NULL, f);
     if (e == ERR_CONFLICT)
         e = fault_set(f, ERR_CONFLICT, "the box %s or its address %s is taken, or the account is gone",
@@ -265,6 +285,18 @@ enum err box_set_autostart(struct store *s, int64_t account_id, bool autostart, 
     if (e != ERR_NONE)
         return e;
     query_bind_int(&q, autostart);
+    query_bind_int(&q, account_id);
+    return run_on(&q, f);
+}
+
+enum err box_set_idle(struct store *s, int64_t account_id, const struct idle_own *own, struct fault *f)
+{
+    static const char sql[] = "UPDATE boxes SET idle_freeze_ms = ?, idle_stop_ms = ? WHERE account_id = ?";
+    struct query q;
+    enum err e = query_write(s, sql, &q, f);
+    if (e != ERR_NONE)
+        return e;
+    bind_idle(&q, own);
     query_bind_int(&q, account_id);
     return run_on(&q, f);
 }

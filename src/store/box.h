@@ -4,6 +4,7 @@
 
 #include <time.h>
 
+#include "policy/idle.h"
 #include "policy/name.h"
 #include "store/store.h"
 
@@ -34,6 +35,7 @@ struct box_row {
     uint64_t memory; // bytes
     uint64_t disk;   // bytes
     bool autostart;
+    struct idle_own idle;
     char hostkeys[BOX_HOSTKEYS_SIZE];          // pinned: "TYPE BASE64\n" lines; "" until known
     unsigned char gateway_seed[BOX_SEED_SIZE]; // private key (ed25519 seed) the gateway proves itself with
     time_t created;
@@ -57,6 +59,8 @@ MUST_CHECK enum err box_set_image(struct store *s, int64_t account_id, const cha
 MUST_CHECK enum err box_set_limits(struct store *s, int64_t account_id, const char *cpu, uint64_t memory,
                                    uint64_t disk, struct fault *f);
 MUST_CHECK enum err box_set_autostart(struct store *s, int64_t account_id, bool autostart, struct fault *f);
+MUST_CHECK enum err box_set_idle(struct store *s, int64_t account_id, const struct idle_own *own,
+                                 struct fault *f);
 typedef enum err (*box_each_fn)(const struct box_row *row, void *arg, struct fault *f);
 MUST_CHECK enum err box_each(struct store *s, box_each_fn each, void *arg, struct fault *f); // in user order
 

@@ -221,6 +221,11 @@ int64_t query_int(const struct query *q, int column)
     return sqlite3_column_int64(q->stmt, column);
 }
 
+bool query_is_null(const struct query *q, int column)
+{
+    return sqlite3_column_type(q->stmt, column) == SQLITE_NULL;
+}
+
 const char *query_text(const struct query *q, int column)
 {
     const unsigned char *text = sqlite3_column_text(q->stmt, column);

@@ -73,6 +73,7 @@ MUST_CHECK enum err query_run(struct query *q, int *changes, struct fault *f);
 void query_end(struct query *q);
 
 int64_t query_int(const struct query *q, int column);
+bool query_is_null(const struct query *q, int column);
 const char *query_text(const struct query *q, int column); // never NULL; valid until the next step
 void query_copy(const struct query *q, int column, char *out, size_t out_size);
 const void *query_blob(const struct query *q, int column, size_t *size);

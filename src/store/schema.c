@@ -200,8 +200,13 @@ static const char migration_5[] =
     "ALTER TABLE sessions ADD COLUMN owner_id INTEGER NOT NULL DEFAULT 0;"
     "UPDATE sessions SET owner_id = account_id WHERE login = user;"
     "CREATE INDEX audit_by_guest ON audit (box, time) WHERE box <> '' AND box <> user || '-container';";
+// When a box falls asleep, in place of the configuration's. NULL: as configured; 0: never.
+static const char migration_6[] =
+    "ALTER TABLE boxes ADD COLUMN idle_freeze_ms INTEGER CHECK (idle_freeze_ms >= 0);"
+    "ALTER TABLE boxes ADD COLUMN idle_stop_ms INTEGER CHECK (idle_stop_ms >= 0);";
 
-static const char *const migrations[] = {migration_1, migration_2, migration_3, migration_4, migration_5};
+static const char *const migrations[] = {migration_1, migration_2, migration_3,
+                                         migration_4, migration_5, migration_6};
 
 int schema_newest(void)
 {

@@ -26,6 +26,7 @@ static void all_fields_come_back(void **state)
     assert_string_equal(back.name, "alice-container");
     assert_string_equal(back.address, "10.178.0.16");
     assert_int_equal(back.phase, BOX_ABSENT);
+    assert_false(back.idle.has_freeze || back.idle.has_stop);
     assert_int_equal(back.driver, BOX_DRIVER_INCUS);
     assert_int_equal(back.port, 22);
     assert_int_equal(back.memory, 2000000000);
@@ -47,6 +48,38 @@ static void all_fields_come_back(void **state)
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';
     assert_err(ERR_INVALID, box_set_hostkeys(x->store, id, longer, &f));
+}
+
+// "never" is not "as configured", and one of the two may be either.
+static void idle_times_come_back(void **state)
+{
+    static const struct idle_own rows[] = {
+        {.has_freeze = false},
+        {.has_freeze = true, .rules = {.freeze_ms = 90000}},
+        {.has_stop = true, .rules = {.stop_ms = IDLE_MS_MAX}},
+        {.has_freeze = true, .has_stop = true, .rules = {.freeze_ms = 0, .stop_ms = 1}},
+        {.has_freeze = false},
+    };
+    struct fixture *x = *state;
+    struct fault f = {.text = ""};
+    struct box_row row, back;
+    int64_t id = with_box(x, "alice", &row, FIRST);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        assert_ok(box_set_idle(x->store, id, &rows[i], &f));
+        assert_ok(box_get(x->store, id, &back, &f));
+        assert_int_equal(back.idle.has_freeze, rows[i].has_freeze);
+        assert_int_equal(back.idle.has_stop, rows[i].has_stop);
+        assert_int_equal(back.idle.rules.freeze_ms, rows[i].rules.freeze_ms);
+        assert_int_equal(back.idle.rules.stop_ms, rows[i].rules.stop_ms);
+    }
+    row = fixture_box(fixture_account(x, "bob"), "bob");
+    row.idle = rows[3]; // as a box that is brought back has them
+    assert_ok(box_insert(x->store, &row, FIRST, FIRST + 9, &f));
+    assert_ok(box_get_user(x->store, "bob", &back, &f));
+    assert_true(back.idle.has_freeze && back.idle.has_stop);
+    assert_int_equal(back.idle.rules.freeze_ms, 0);
+    assert_int_equal(back.idle.rules.stop_ms, 1);
+    assert_err(ERR_NOTFOUND, box_set_idle(x->store, 99, &rows[0], &f));
 }
 
 static void missing(void **state)
@@ -171,6 +204,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         store_test(all_fields_come_back),
+        store_test(idle_times_come_back),
         store_test(missing),
         store_test(addresses),
         store_test(first_moved_up),

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -104,6 +105,57 @@ static void parts_of_a_second_are_rounded_up(void **state)
     check(rows, sizeof rows / sizeof *rows);
 }
 
+static void own_times_come_before_the_configurations(void **state)
+{
+    static const struct config config = {.box_idle_freeze = 5000, .box_idle_stop = 9000};
+    static const struct {
+        struct idle_own own;
+        uint64_t freeze_ms, stop_ms;
+    } rows[] = {
+        {{.has_freeze = false}, 5000, 9000},
+        {{.rules = {1, 1}}, 5000, 9000}, // what is not marked does not count
+        {{.has_freeze = true, .rules = {.freeze_ms = 7000}}, 7000, 9000},
+        {{.has_stop = true, .rules = {.stop_ms = 7000}}, 5000, 7000},
+        {{.has_freeze = true, .has_stop = true}, 0, 0}, // never
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct idle_rules rules = idle_rules_of(&config, &rows[i].own);
+        assert_int_equal(rules.freeze_ms, rows[i].freeze_ms);
+        assert_int_equal(rules.stop_ms, rows[i].stop_ms);
+    }
+}
+
+static void times_are_read_as_they_are_written(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t ms;
+        const char *written;
+    } good[] = {
+        {"never", 0, "never"},   {"0s", 0, "never"},         {"90s", 90000, "90s"},
+        {"120m", 7200000, "2h"}, {"1500ms", 1500, "1500ms"}, {"365d", IDLE_MS_MAX, "365d"},
+    };
+    static const char *const bad[] = {"",    "Never",  "never ",  "2",
+                                      "-1s", "1.5h",   "366d",    "2 h",
+                                      "1w",  "always", "default", "99999999999999999999d"};
+    struct fault f;
+    char text[32];
+    uint64_t ms;
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_int_equal(idle_parse(good[i].text, &ms, &f), ERR_NONE);
+        assert_int_equal(ms, good[i].ms);
+        assert_string_equal(idle_format(ms, text, sizeof text), good[i].written);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ms = 77;
+        assert_int_equal(idle_parse(bad[i], &ms, &f), ERR_INVALID);
+        assert_non_null(strstr(f.text, "never, and durations up to 365d"));
+        assert_int_equal(ms, 77);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -113,6 +165,8 @@ int main(void)
         cmocka_unit_test(a_stop_before_the_freeze_needs_no_freeze),
         cmocka_unit_test(a_clock_that_jumps_does_no_harm),
         cmocka_unit_test(parts_of_a_second_are_rounded_up),
+        cmocka_unit_test(own_times_come_before_the_configurations),
+        cmocka_unit_test(times_are_read_as_they_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -243,20 +243,29 @@ static void migration_from_each_version(void **state)
     for (int version = 1; version < schema_newest(); version++) {
         sqlite3 *db = NULL;
         struct account account;
+        struct box_row box;
         int64_t rows = 0;
         unlink(x->path);
         assert_int_equal(sqlite3_open(x->path, &db), SQLITE_OK);
         assert_int_equal(sqlite3_exec(db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL), SQLITE_OK);
         assert_ok(schema_migrate(db, x->path, 0, version, &f));
         assert_int_equal(
-            sqlite3_exec(db, "INSERT INTO accounts (name, role, created) VALUES ('alice', 'admin', 5)", NULL,
-                         NULL, NULL),
+            sqlite3_exec(
+                db,
+                "INSERT INTO accounts (name, role, created) VALUES ('alice', 'admin', 5);"
+                "INSERT INTO boxes (account_id, name, driver, phase, address, port, image, cpu, memory,"
+                " disk, autostart, hostkeys, gateway_seed, created) VALUES (1, 'alice-container',"
+                " 'incus', 'ready', '10.178.0.16', 22, 'i', '2', 1, 1, 1, '', zeroblob(32), 5)",
+                NULL, NULL, NULL),
             SQLITE_OK);
         sqlite3_close(db);
         fixture_open(x);
         assert_int_equal(store_schema_version(x->store), schema_newest());
         assert_ok(account_get(x->store, "alice", &account, &f));
         assert_int_equal(account.role, ROLE_ADMIN);
+        assert_ok(box_get(x->store, account.id, &box, &f));
+        assert_int_equal(box.phase, BOX_READY);
+        assert_false(box.idle.has_freeze || box.idle.has_stop); // they sleep as they did
         assert_ok(audit_verify(x->store, &rows, &f));
         fixture_close(x);
     }
