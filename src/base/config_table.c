@@ -131,7 +131,8 @@ static const struct config_option options[] = {
      "How long nobody must have been in a box until it is frozen: what runs in it pauses, and goes on at the next login; "
      "0s for never."},
     {"box", "idle_stop", CONFIG_DURATION, AT(box_idle_stop), "1d", 0, 365 * DAY_MS, NULL, true,
-     "How long until it is stopped, which gives its memory back and ends what runs in it; 0s for never."},
+     "How long until it is stopped, which gives its memory back and ends what runs in it; 0s for never. These two are "
+     "each box's unless `containarium idle set USER` gave it others."},
     {"box", "wake_deadline", CONFIG_DURATION, AT(wake_deadline), "60s", 1000, 3600000, NULL, true,
      "How long a login waits for its box before it is told that the box does not come up."},
     {"box", "forwarding", CONFIG_BOOL, AT(box_forwarding), "yes", 0, 0, NULL, true,

@@ -41,6 +41,15 @@ static char *keys_text(struct store *s, int64_t account_id, struct fault *f)
     return NULL;
 }
 
+// What the box has of its own; times as configured are left out.
+static bool add_idle(json_t *root, const struct idle_own *own)
+{
+    return (!own->has_freeze || json_object_set_new(root, "idle_freeze_ms",
+                                                    json_integer((json_int_t)own->rules.freeze_ms)) == 0) &&
+           (!own->has_stop ||
+            json_object_set_new(root, "idle_stop_ms", json_integer((json_int_t)own->rules.stop_ms)) == 0);
+}
+
 char *backup_write(struct store *s, const struct account *account, const struct box_row *row, struct fault *f)
 {
     char when[32];
@@ -52,7 +61,7 @@ char *backup_write(struct store *s, const struct account *account, const struct 
                              account->name, "role", role_name(account->role), "keys", keys, "image",
                              row->image, "cpu", row->cpu, "memory", (json_int_t)row->memory, "disk",
                              (json_int_t)row->disk, "autostart", row->autostart, "hostkeys", row->hostkeys);
-    if (root != NULL)
+    if (root != NULL && add_idle(root, &row->idle))
         text = json_dumps(root, JSON_COMPACT | JSON_ENSURE_ASCII);
     if (text == NULL)
         fault_set(f, ERR_MEMORY, "out of memory");
@@ -78,6 +87,14 @@ static uint64_t number(const json_t *root, const char *key)
     return n > 0 ? (uint64_t)n : 0;
 }
 
+static bool read_idle(const json_t *root, const char *key, bool *has, uint64_t *ms)
+{
+    const json_t *value = json_object_get(root, key);
+    *has = value != NULL;
+    *ms = (uint64_t)json_integer_value(value);
+    return value == NULL || (json_is_integer(value) && *ms <= IDLE_MS_MAX);
+}
+
 static enum err read_account(const json_t *root, struct backup *out, struct fault *f)
 {
     struct box_row *row = &out->row;
@@ -98,7 +115,9 @@ static enum err read_account(const json_t *root, struct backup *out, struct faul
     row->memory = number(root, "memory");
     row->disk = number(root, "disk");
     row->autostart = json_is_true(json_object_get(root, "autostart"));
-    if (row->memory == 0 || row->disk == 0)
+    if (row->memory == 0 || row->disk == 0 ||
+        !read_idle(root, "idle_freeze_ms", &row->idle.has_freeze, &row->idle.rules.freeze_ms) ||
+        !read_idle(root, "idle_stop_ms", &row->idle.has_stop, &row->idle.rules.stop_ms))
         return fault_set(f, ERR_INVALID, "what this backup says of its box is damaged");
     name_box(row->user, row->name);
     out->keys = strdup(keys);

@@ -8,7 +8,7 @@
 struct backup {
     char *keys; // lines as in a .pub file; malloc'd; "" if there were none
     enum role role;
-    struct box_row row; // user, name, limits, image, host keys; nothing that lets anybody in
+    struct box_row row; // user, name, limits, idle times, image, host keys; nothing that lets anybody in
 };
 
 // JSON, malloc'd. NULL: see *f.

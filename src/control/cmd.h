@@ -49,6 +49,8 @@ void cmd_bans_add(struct command_run *run);
 void cmd_bans_remove(struct command_run *run);
 void cmd_limits(struct command_run *run);
 void cmd_limits_set(struct command_run *run);
+void cmd_idle(struct command_run *run);
+void cmd_idle_set(struct command_run *run);
 void cmd_sessions_kill(struct command_run *run);
 void cmd_security_status(struct command_run *run);
 void cmd_image_list(struct command_run *run);

@@ -213,6 +213,10 @@ static void info_json(struct command_run *run, enum box_state state, double core
         json_object_set_new(object, "sessions",
                             json_integer(gateway_count_live(run->control->gateway, run->account.id)));
         json_object_set_new(object, "cpu_cores_used", running ? json_real(cores) : json_null());
+        json_object_set_new(object, "idle",
+                            run->row.driver == BOX_DRIVER_STATIC
+                                ? json_null()
+                                : describe_idle_json(run->control->config, &run->row));
     }
     verb_result(run, object);
     verb_done(run);
@@ -221,7 +225,7 @@ static void info_json(struct command_run *run, enum box_state state, double core
 static void info_text(struct command_run *run, enum box_state state, double cores)
 {
     const struct box_row *row = &run->row;
-    char text[96];
+    char text[160];
     struct fault f;
     bool is_static = row->driver == BOX_DRIVER_STATIC;
     verb_out(run, "Container:      %s\n", row->name);
@@ -236,6 +240,7 @@ static void info_text(struct command_run *run, enum box_state state, double core
         verb_out(run, "CPU:            %s\n", describe_cpu(row->cpu, text, sizeof text));
         print_use(run, &run->result.usage, state == BOX_STATE_RUNNING, cores);
         verb_out(run, "Auto-start:     %s\n", row->autostart ? "Enabled" : "Disabled");
+        verb_out(run, "Sleep:          %s\n", describe_idle(run->control->config, row, text, sizeof text));
         verb_out(run, "Image:          %s\n", row->image);
     }
     if (account_key_each(run->control->store, run->account.id, info_key, run, &f) != ERR_NONE ||

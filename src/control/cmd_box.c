@@ -64,7 +64,6 @@ static void on_set(struct command_run *run)
 
 void cmd_autostart(struct command_run *run)
 {
-    struct fault f;
     struct box_wish wish = {.change = {.autostart = CHANGE_ON}};
     if (strcmp(run->words[0], "off") == 0) {
         wish.change.autostart = CHANGE_OFF;
@@ -72,11 +71,6 @@ void cmd_autostart(struct command_run *run)
         verb_usage(run, "\"%.40s\" is neither on nor off", run->words[0]);
         return;
     }
-    enum err e = box_get(run->control->store, run->account.id, &run->row, &f);
-    if (e == ERR_NOTFOUND || (e == ERR_NONE && run->row.driver == BOX_DRIVER_STATIC))
-        (void)verb_own_box(run); // says why
-    else if (e != ERR_NONE)
-        verb_fail(run, &f);
-    else // also of a box that is not made yet
+    if (verb_own_row(run))
         verb_box_wish(run, BOX_OP_CHANGE, &wish, on_set);
 }

@@ -54,13 +54,19 @@ void verb_box_wish(struct command_run *run, enum box_op op, const struct box_wis
                                             quiet ? NULL : on_box_progress, on_box, run);
 }
 
-bool verb_own_box(struct command_run *run)
+static bool no_box_yet(struct command_run *run)
+{
+    verb_failf(run, ERR_NOTFOUND, "%s has no box yet: it is made at the first login", run->user);
+    return false;
+}
+
+bool verb_own_row(struct command_run *run)
 {
     struct fault f;
     enum err e = box_get(run->control->store, run->account.id, &run->row, &f);
-    if (e == ERR_NOTFOUND || (e == ERR_NONE && run->row.phase == BOX_ABSENT))
-        verb_failf(run, ERR_NOTFOUND, "%s has no box yet: it is made at the first login", run->user);
-    else if (e != ERR_NONE)
+    if (e == ERR_NOTFOUND)
+        return no_box_yet(run);
+    if (e != ERR_NONE)
         verb_fail(run, &f);
     else if (run->row.driver == BOX_DRIVER_STATIC)
         verb_failf(run, ERR_CONFLICT,
@@ -69,6 +75,11 @@ bool verb_own_box(struct command_run *run)
     else
         return true;
     return false;
+}
+
+bool verb_own_box(struct command_run *run)
+{
+    return verb_own_row(run) && (run->row.phase != BOX_ABSENT || no_box_yet(run));
 }
 
 bool verb_box_failed(struct command_run *run)

@@ -120,6 +120,7 @@ void verb_box(struct command_run *run, enum box_op op, verb_next_fn next);
 void verb_box_wish(struct command_run *run, enum box_op op, const struct box_wish *wish, verb_next_fn next);
 // Loads run->row and says whether there is a box of ours to work on; false: the run has failed.
 bool verb_own_box(struct command_run *run);
+bool verb_own_row(struct command_run *run); // ditto, also of a box that is not made yet
 // Fails the run with what run->result says, if it says that something failed.
 bool verb_box_failed(struct command_run *run);
 // What Incus knows of all boxes: run->entries, or run->result.code.

@@ -122,6 +122,13 @@ static const struct command_option limits_options[] = {
     END,
 };
 
+static const struct command_option idle_options[] = {
+    {"freeze", "DURATION|never", false, "until it is frozen: 90s, 30m, 12h, 7d"},
+    {"stop", "DURATION|never", false, "until it is stopped"},
+    {"reset", NULL, false, "back to the configuration's first"},
+    END,
+};
+
 static const struct command_option invite_options[] = {
     {"expires", "DURATION", false, "how long it can be used: 2h, 3d; as [enrol] expiry says unless said"},
     {"role", "user|operator|admin", false, "what the account may do at the console; user unless said"},
@@ -197,7 +204,8 @@ static const struct command table[] = {
     {"restore", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "FILE", 1, 1, restore_options,
      "Bring a user and their box back from a backup",
      "FILE is what `delete --backup` wrote: a name in [control] backup_dir, or a file on this host. Files, "
-     "keys, host keys and limits are those of the backup; the role is \"user\" unless --role says otherwise.",
+     "keys, host keys, limits and idle times are those of the backup; the role is \"user\" unless --role "
+     "says otherwise.",
      "restore alice-20261124T220000Z.backup\nrestore /srv/alice.backup", cmd_restore},
     {"start", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, NULL, "Start a box, or wake it",
      NULL, "start alice", cmd_start},
@@ -218,6 +226,18 @@ static const struct command table[] = {
      "is not cut below what the box uses now. --json: limits and was, each cpu, memory, disk; sizes in "
      "bytes.",
      "resize alice --memory 8GB\nresize alice --cpu 4 --memory 8GB --disk 100GB", cmd_resize},
+    {"idle", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, false, "USER", 1, 1, NULL,
+     "Show after how long without a session a box falls asleep",
+     "--json: user, box, and idle with freeze and stop, each after_ms (null: never) and own (false: the "
+     "configuration's).",
+     "idle alice", cmd_idle},
+    {"idle set", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER", 1, 1, idle_options,
+     "Give a box times of its own after which it falls asleep",
+     "In place of [box] idle_freeze and idle_stop. In force at once, and counted from the end of the last "
+     "session: a box that has been idle for longer falls asleep now. What is not said stays. --json: as for "
+     "`idle`.",
+     "idle set alice --freeze 2h --stop 7d\nidle set ci --freeze never --stop never\nidle set alice --reset",
+     cmd_idle_set},
     {"snapshot create", ROLE_USER, ROLE_OPERATOR, ACCOUNT_REQUIRED, true, "USER [NAME]", 1, 2, NULL,
      "Keep a box's disk as it is now",
      "Takes moments and, until the box changes, no space. Without a name it is called after the time (UTC). "

@@ -47,6 +47,36 @@ const char *describe_cpu(const char *cpu, char *out, size_t out_size)
     return out;
 }
 
+static json_t *idle_step_json(uint64_t ms, bool own)
+{
+    return json_pack("{s:o, s:b}", "after_ms", ms == 0 ? json_null() : json_integer((json_int_t)ms), "own",
+                     own);
+}
+
+json_t *describe_idle_json(const struct config *config, const struct box_row *row)
+{
+    const struct idle_rules rules = idle_rules_of(config, &row->idle);
+    return json_pack("{s:o, s:o}", "freeze", idle_step_json(rules.freeze_ms, row->idle.has_freeze), "stop",
+                     idle_step_json(rules.stop_ms, row->idle.has_stop));
+}
+
+static void idle_step_text(const char *step, uint64_t ms, bool own, char *out, size_t out_size)
+{
+    char after[32];
+    snprintf(out, out_size, "%s%s%s%s%s", ms == 0 ? "never " : "", step, ms == 0 ? "" : " after ",
+             ms == 0 ? "" : idle_format(ms, after, sizeof after), own ? " (own)" : "");
+}
+
+const char *describe_idle(const struct config *config, const struct box_row *row, char *out, size_t out_size)
+{
+    const struct idle_rules rules = idle_rules_of(config, &row->idle);
+    char freeze[64], stop[64];
+    idle_step_text("frozen", rules.freeze_ms, row->idle.has_freeze, freeze, sizeof freeze);
+    idle_step_text("stopped", rules.stop_ms, row->idle.has_stop, stop, sizeof stop);
+    snprintf(out, out_size, "%s, %s", freeze, stop);
+    return out;
+}
+
 void describe_ssh(struct command_run *run, const struct box_row *row)
 {
     const struct config *config = run->control->config;

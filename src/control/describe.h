@@ -15,6 +15,12 @@ const char *describe_state_name(const struct box_row *row, enum box_state state)
 // "2 cores", "cores 0-3 (pinned)". Returns out.
 const char *describe_cpu(const char *cpu, char *out, size_t out_size);
 
+// When it falls asleep: {"freeze":{"after_ms","own"},"stop":{...}}, after_ms null for never. NULL when out of
+// memory.
+json_t *describe_idle_json(const struct config *config, const struct box_row *row);
+// Ditto for people: "frozen after 2h (own), never stopped". Returns out.
+const char *describe_idle(const struct config *config, const struct box_row *row, char *out, size_t out_size);
+
 // What create and info print as "ssh ..." lines: each malloc'd by the callee into out.
 void describe_ssh(struct command_run *run, const struct box_row *row);
 

@@ -79,18 +79,31 @@ static void set_timer(struct sleeper *s, time_t at)
         log_event(LOG_LEVEL_ERROR, "out_of_memory", "where=idle"); // its next use tries again
 }
 
-static struct idle_rules rules_of(const struct control *c)
+// False: not known now, and looked at again in a while; a box that is never to sleep must not.
+static bool find_rules(struct sleeper *s, struct idle_rules *rules)
 {
-    return (struct idle_rules){.freeze_ms = c->config->box_idle_freeze, .stop_ms = c->config->box_idle_stop};
+    const struct control *c = s->control;
+    struct box_row row;
+    struct fault f;
+    enum err e = box_get(c->store, s->account_id, &row, &f);
+    if (e == ERR_NONE) {
+        *rules = idle_rules_of(c->config, &row.idle);
+    } else if (e != ERR_NOTFOUND) { // else it is being deleted
+        log_event(LOG_LEVEL_ERROR, "idle_not_known", "error=%s", log_quote(f.text));
+        set_timer(s, time(NULL) + RETRY_SECONDS);
+    }
+    return e == ERR_NONE;
 }
 
 // From now on the timer stands for the next step, whatever it was set to before.
 static void plan(struct sleeper *s)
 {
-    const struct idle_rules rules = rules_of(s->control);
+    struct idle_rules rules;
     const struct idle_facts facts = {.state = s->state, .since = s->since};
     time_t now = time(NULL), next = 0;
     s->known = true;
+    if (!find_rules(s, &rules))
+        return;
     if (idle_decide(&rules, &facts, now, &next) != IDLE_NOTHING)
         next = now; // from the loop, not from under somebody's feet
     event_del(s->timer);
@@ -123,12 +136,14 @@ static void send_to_sleep(struct sleeper *s, enum box_op op)
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct sleeper *s = arg;
-    const struct idle_rules rules = rules_of(s->control);
+    struct idle_rules rules;
     const struct idle_facts facts = {
         .state = s->state, .in_use = s->moving || idle_in_use(s->control, s->account_id), .since = s->since};
     time_t now = time(NULL), next = 0;
     (void)fd;
     (void)what;
+    if (!find_rules(s, &rules))
+        return;
     switch (idle_decide(&rules, &facts, now, &next)) {
     case IDLE_NOTHING:
         if (next != 0)
@@ -166,6 +181,13 @@ void idle_left(struct control *c, int64_t account_id)
         return;
     s->since = time(NULL);
     plan(s);
+}
+
+void idle_changed(struct control *c, int64_t account_id)
+{
+    struct sleeper *s = c->idle == NULL ? NULL : find(c->idle, account_id);
+    if (s != NULL && s->known && !s->moving) // else it is planned for when that is over
+        plan(s);
 }
 
 // Does the operation leave the box in a state that it tells?

@@ -1,7 +1,7 @@
-// Puts boxes to sleep that nobody is in: [box] idle_freeze, idle_stop. What it knows comes from this
-// process's own sessions and operations; Incus is never polled. A login that comes while a box falls asleep
-// wins: its wake is behind the sleep in the box's lane (provision/lane.h), and no session is open before it
-// is done.
+// Puts boxes to sleep that nobody is in: after [box] idle_freeze and idle_stop, or times of their own. What
+// it knows comes from this process's own sessions and operations; Incus is never polled. A login that comes
+// while a box falls asleep wins: its wake is behind the sleep in the box's lane (provision/lane.h), and no
+// session is open before it is done.
 #ifndef CONTROL_IDLE_H
 #define CONTROL_IDLE_H
 
@@ -17,6 +17,7 @@ void idle_free(struct idle *idle);
 void idle_left(struct control *c, int64_t account_id); // a session in the box has ended
 // An operation on the box went well.
 void idle_moved(struct control *c, int64_t account_id, enum box_op op, const struct box_result *result);
+void idle_changed(struct control *c, int64_t account_id); // the box has other times now
 
 // When its last use ended; 0 = it was never used. Says nothing of whether it is in use now.
 time_t idle_since(const struct control *c, int64_t account_id);

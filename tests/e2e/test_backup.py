@@ -45,6 +45,7 @@ def test_there_and_back(vault, tmp_path):
     user = vault.user("trip", "--memory", "640MB", "--cpu", "1", "--disk-quota", "3GB", "--no-autostart")
     second = make_key(tmp_path / "second", comment="trip@phone")
     vault.ok("keys", "add", user.name, f"{second}.pub")
+    vault.ok("idle", "set", user.name, "--freeze", "2h", "--stop", "never")
     fill(user)
     before, keys = user.ok(LOOK), vault.incus.host_keys(user.box)
     file = tmp_path / "trip.backup"
@@ -70,6 +71,7 @@ def test_there_and_back(vault, tmp_path):
     info = vault.json("info", user.name)
     assert (info["memory"], info["cpu"], info["disk"], info["autostart"]) == (640_000_000, "1", 3_000_000_000, False)
     assert info["image"] == vault.incus.image and len(info["keys"]) == 2
+    assert info["idle"] == {"freeze": {"after_ms": 7_200_000, "own": True}, "stop": {"after_ms": None, "own": True}}
     config = vault.incus.instance(user.box)["config"]
     assert config["limits.memory"] == "640000000B" and config["security.idmap.isolated"] == "true"
     assert not [key for key in config if key.startswith("user.")]

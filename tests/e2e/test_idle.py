@@ -1,4 +1,6 @@
 """Boxes that nobody is in fall asleep: frozen, then stopped; never under a session, and a login always wins."""
+import itertools
+import json
 import random
 import subprocess
 import time
@@ -148,6 +150,150 @@ def test_restart_of_the_control_plane(make_rig):
         live.stdin.close()
         assert live.wait(10) == 0
     until(is_(rig, here, "Frozen"), 20, "the other one too, now")
+
+
+# ---- times of a box's own
+
+numbers = itertools.count(1)
+
+
+def times(rig, user, verb="idle"):
+    """{"freeze": (milliseconds or None for never, is it the box's own?), "stop": ...}"""
+    return {step: (one["after_ms"], one["own"]) for step, one in rig.json(verb, user.name)["idle"].items()}
+
+
+@pytest.fixture(scope="module")
+def wakeful(incus, temp):
+    """Nothing falls asleep here unless its box says so; in there is nan, who has said nothing."""
+    rig = Rig(incus, temp, box={"idle_freeze": "0s", "idle_stop": "0s"}).start()
+    rig.user("nan")
+    yield rig
+    rig.stop()
+
+
+@pytest.fixture
+def lou(wakeful):
+    user = wakeful.user(f"lou{next(numbers)}")  # a name of each test's own: the audit trail outlives the user
+    yield user
+    wakeful.delete(user)
+
+
+def test_a_box_has_times_of_its_own(wakeful, lou):
+    """Asked for while it lies idle, it falls asleep there and then: the time counts from its last use."""
+    run = wakeful.cli("idle", "set", lou.name, "--freeze", "1s")
+    assert run.returncode == 0 and run.stdout.decode().splitlines() == [
+        "STEP    AFTER  FROM", "freeze  1s     own", "stop    never  configuration"]
+    until(is_(wakeful, lou, "Frozen"), 20, "it is frozen")
+    assert lou.ok("echo back") == "back\n"
+    until(is_(wakeful, lou, "Frozen"), 20, "it is frozen after its next use as well")
+    wakeful.ok("idle", "set", lou.name, "--stop", "2s")
+    until(is_(wakeful, lou, "Stopped"), 30, "it is stopped, too")
+    assert times(wakeful, lou) == times(wakeful, lou, "info") == {"freeze": (1000, True), "stop": (2000, True)}
+    assert "Sleep:          frozen after 1s (own), stopped after 2s (own)" in wakeful.ok("info", lou.name)
+    records = wakeful.audit(user=lou.name, event="box-changed")
+    assert [(r["box"], r["reason"]) for r in records] == [(lou.box, "idle freeze 1s"), (lou.box, "idle stop 2s")]
+    assert wakeful.incus.status("nan-container") == "Running", "the others sleep as the configuration says: never"
+
+
+def test_not_under_a_session_that_is_there_already(wakeful, lou):
+    with lou.open("echo in; exec cat") as live:
+        assert live.stdout.readline() == b"in\n"
+        wakeful.ok("idle", "set", lou.name, "--freeze", "0s", "--stop", "1s")
+        before = time.monotonic()
+        until(lambda: time.monotonic() - before > 3, 5, "three times the limit passes")
+        live.stdin.write(b"still here\n")
+        assert live.stdout.readline() == b"still here\n"
+        live.stdin.close()
+        assert live.wait(10) == 0
+    until(is_(wakeful, lou, "Stopped"), 30, "it is stopped once they left")
+    assert [r["reason"] for r in wakeful.audit(user=lou.name, event="box-stopped")] == ["Stopped"]
+
+
+def test_a_stop_before_the_freeze(wakeful, lou):
+    """Allowed here as in the configuration, and means the same: the box is not frozen on its way."""
+    run = wakeful.cli("idle", "set", lou.name, "--freeze", "1h", "--stop", "1s")
+    assert run.returncode == 0 and b"the stop comes first" in run.stderr
+    until(is_(wakeful, lou, "Stopped"), 30, "it is stopped")
+    assert [r["reason"] for r in wakeful.audit(user=lou.name, event="box-stopped")] == ["Stopped"]
+
+
+def test_before_the_box_is_made(wakeful):
+    user = wakeful.user("lazy", "--lazy")
+    wakeful.ok("idle", "set", user.name, "--freeze", "1s")
+    assert user.ok("echo first") == "first\n"
+    until(is_(wakeful, user, "Frozen"), 20, "it has them from its first login on")
+    wakeful.delete(user)
+
+
+def test_never_and_reset(drowsy, ida):
+    """In a place where all others freeze after a second."""
+    user = drowsy.user("vera")
+    until(is_(drowsy, user, "Frozen"), 20, "it is frozen as the others are")
+    drowsy.ok("idle", "set", user.name, "--freeze", "never")
+    assert drowsy.incus.status(user.box) == "Frozen", "other times wake nothing"
+    user.ok("true")
+    for _ in range(2):
+        ida.ok("true")
+        until(is_(drowsy, ida, "Frozen"), 20, "a neighbour's box is used later and frozen")
+    assert drowsy.incus.status(user.box) == "Running"
+    assert times(drowsy, user) == {"freeze": (None, True), "stop": (None, False)}
+    drowsy.ok("idle", "set", user.name, "--reset")
+    until(is_(drowsy, user, "Frozen"), 20, "it is frozen as before")
+    assert times(drowsy, user) == {"freeze": (1000, False), "stop": (None, False)}
+    assert drowsy.audit(user=user.name, event="box-changed")[-1]["reason"] == "idle reset"
+    drowsy.delete(user)
+
+
+def test_own_times_outlive_the_control_plane(make_rig):
+    """Three boxes are made to run behind its back while it is dead; back again, it treats each by its own times."""
+    rig = make_rig(box={"idle_freeze": "1s"})
+    usual, awake, stops = rig.user("usual"), rig.user("awake"), rig.user("stops")
+    rig.ok("idle", "set", awake.name, "--freeze", "never", "--stop", "never")
+    rig.ok("idle", "set", stops.name, "--freeze", "never", "--stop", "1s")
+    rig.kill_control()
+    for user in (usual, awake, stops):
+        if rig.incus.status(user.box) != "Running":
+            rig.incus.run("resume" if rig.incus.status(user.box) == "Frozen" else "start", user.box)
+    rig.start_control()
+    until(is_(rig, usual, "Frozen"), 60, "one is frozen as the configuration says")
+    until(is_(rig, stops, "Stopped"), 60, "one is stopped")
+    assert rig.incus.status(awake.box) == "Running", "one stays awake"
+    assert times(rig, awake) == {"freeze": (None, True), "stop": (None, True)}
+    assert times(rig, stops) == {"freeze": (None, True), "stop": (1000, True)}
+    assert times(rig, usual) == {"freeze": (1000, False), "stop": (86_400_000, False)}
+
+
+def test_who_may_see_and_set_them(wakeful, lou):
+    boss = wakeful.user("boss", "--lazy", "--role", "operator")
+    assert b"freeze  never  configuration" in lou.ctl("idle").stdout
+    for refused in (("idle", "nan"), ("idle", "set", "--freeze", "never"), ("idle", "set", lou.name, "--freeze", "1s"),
+                    ("idle", "set", "nan", "--reset")):
+        assert lou.ctl(*refused).returncode == 4, refused
+    run = boss.ctl("idle", "set", lou.name, "--freeze", "2h", "--json")
+    assert run.returncode == 0 and json.loads(run.stdout) == {
+        "user": lou.name, "box": lou.box, "idle": {"freeze": {"after_ms": 7_200_000, "own": True},
+                                                   "stop": {"after_ms": None, "own": False}}}
+    record = wakeful.audit(user=lou.name, event="box-changed")[-1]
+    assert (record["actor"], record["reason"]) == (boss.name, "idle freeze 2h")
+    assert b"freeze  2h     own" in lou.ctl("idle").stdout
+    wakeful.delete(boss)
+
+
+@pytest.mark.parametrize("arguments, says", [
+    ([], "give --freeze, --stop, or --reset"),
+    (["--freeze"], "needs a value"),
+    (["--freeze", "soon"], '--freeze: "soon" does not fit; accepted: never, and durations up to 365d'),
+    (["--freeze", "30"], "--freeze"),
+    (["--stop", "-1s"], "--stop"),
+    (["--freeze", "1h", "--stop", "366d"], '--stop: "366d" does not fit'),
+    (["--freeze", "99999999999999999999d"], "--freeze"),
+    (["--sleep", "1h"], "--sleep"),
+    (["1h"], "1h"),
+])
+def test_bad_times_change_nothing(wakeful, arguments, says):
+    run = wakeful.cli("idle", "set", "nan", *arguments)
+    assert run.returncode == 2 and says in run.stderr.decode(), run.stderr
+    assert "own" not in wakeful.ok("idle", "nan") and not wakeful.audit(user="nan", event="box-changed")
 
 
 def test_never_means_never(rig, alice):

@@ -21,7 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (backup_parse(text, &backup, &f) == ERR_NONE &&
         (name_check_user(backup.row.user, NULL) != ERR_NONE ||
          cpu_parse(backup.row.cpu, NULL, NULL, NULL) != ERR_NONE || backup.row.memory == 0 ||
-         backup.row.disk == 0 || backup.keys == NULL || backup.row.address[0] != '\0'))
+         backup.row.disk == 0 || backup.row.idle.rules.freeze_ms > IDLE_MS_MAX ||
+         backup.row.idle.rules.stop_ms > IDLE_MS_MAX || backup.keys == NULL || backup.row.address[0] != '\0'))
         abort();
     backup_clear(&backup);
     free(text);

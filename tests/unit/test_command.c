@@ -596,6 +596,7 @@ static void complete_line(const struct command *c, const char *who, char *out, s
     const char *extra = strcmp(c->name, "keys remove") == 0     ? " nothing"
                         : strcmp(c->name, "sessions kill") == 0 ? " all"
                         : strcmp(c->name, "limits set") == 0    ? " --sessions 3"
+                        : strcmp(c->name, "idle set") == 0      ? " --stop never"
                         : strncmp(c->name, "keys ", 5) == 0 && strcmp(c->name, "keys list") != 0 ? " -"
                         : strncmp(c->name, "snapshot ", 9) == 0 && strcmp(c->name, "snapshot list") != 0
                             ? " before"
@@ -642,6 +643,8 @@ static void roles_are_as_decided(void **state)
         {"freeze", ROLE_USER, ROLE_OPERATOR},
         {"autostart", ROLE_OPERATOR, ROLE_OPERATOR},
         {"resize", ROLE_OPERATOR, ROLE_OPERATOR},
+        {"idle", ROLE_USER, ROLE_OPERATOR},
+        {"idle set", ROLE_OPERATOR, ROLE_OPERATOR},
         {"snapshot create", ROLE_USER, ROLE_OPERATOR},
         {"snapshot list", ROLE_USER, ROLE_OPERATOR},
         {"snapshot restore", ROLE_USER, ROLE_OPERATOR},
@@ -1102,6 +1105,60 @@ static void resize_changes_the_row_after_incus(void **state)
     assert_int_equal(row.memory, 8000000000);
 }
 
+static void idle_times_are_the_boxes_own(void **state)
+{
+    static const struct {
+        const char *line;
+        int status;
+        const char *says;
+    } wrong[] = {
+        {"idle set alice", 2, "give --freeze, --stop, or --reset"},
+        {"idle set alice --freeze soon", 2,
+         "--freeze: \"soon\" does not fit; accepted: never, and durations"},
+        {"idle set alice --freeze 1h --stop 366d", 2, "--stop: \"366d\""},
+        {"idle set alice --freeze=", 2, "--freeze"},
+        {"idle set alice --sleep 1h", 2, "--sleep"},
+        {"idle set alice 1h", 2, "1h"},
+        {"idle alice --stop never", 2, "--stop"},
+        {"idle set nobody --reset", 3, "no such user"},
+        {"idle set eve --reset", 5, "existing machine"},
+        {"idle eve", 5, "existing machine"},
+    };
+    struct world *w = *state;
+    struct box_row row;
+    make(w, "alice", alice_key);
+    make(w, "bob --lazy", bob_key);
+    make(w, "eve --static 192.0.2.7", second_key);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        int status = do_as(w, &root, wrong[i].line, "");
+        if (status != wrong[i].status || strstr(w->client.err, wrong[i].says) == NULL)
+            fail_msg("%s: status %d, err %s", wrong[i].line, status, w->client.err);
+    }
+    row_of(w, "alice", &row);
+    assert_false(row.idle.has_freeze || row.idle.has_stop);
+    assert_int_equal(count_events(w, "box-changed", "alice"), 0);
+    assert_int_equal(do_as(w, &root, "idle set alice --freeze 2h", ""), 0);
+    assert_non_null(strstr(w->client.out, "freeze  2h     own"));
+    assert_non_null(strstr(w->client.out, "stop    1d     configuration"));
+    assert_int_equal(do_as(w, &root, "idle set alice --stop never", ""), 0); // the other one stays
+    row_of(w, "alice", &row);
+    assert_true(row.idle.has_freeze && row.idle.has_stop);
+    assert_int_equal(row.idle.rules.freeze_ms, 7200000);
+    assert_int_equal(row.idle.rules.stop_ms, 0);
+    assert_int_equal(do_as(w, &root, "info alice", ""), 0);
+    assert_non_null(strstr(w->client.out, "frozen after 2h (own), never stopped (own)\n"));
+    assert_int_equal(do_as(w, &root, "idle set alice --reset --stop 1h", ""), 0);
+    row_of(w, "alice", &row);
+    assert_true(!row.idle.has_freeze && row.idle.has_stop);
+    assert_int_equal(do_as(w, &root, "idle set alice --freeze 60m", ""), 0);
+    assert_non_null(strstr(w->client.err, "the stop comes first"));
+    assert_int_equal(do_as(w, &root, "idle set bob --freeze 5m", ""), 0); // before it is made, too
+    assert_int_equal(count_events(w, "box-changed", "alice"), 4);
+    assert_int_equal(do_as(w, &root, "audit --event box-changed --user alice", ""), 0);
+    assert_non_null(strstr(w->client.out, "idle reset stop 1h"));
+    assert_int_equal(played.ops[BOX_OP_CHANGE], 0);
+}
+
 static void autostart_is_told_to_incus(void **state)
 {
     struct world *w = *state;
@@ -1203,6 +1260,7 @@ static void restore_brings_all_of_it_back(void **state)
     struct box_row row;
     make(w, "alice --memory 4GB --cpu 0-1 --role operator --no-autostart", alice_key);
     assert_int_equal(do_as(w, &root, "keys add alice -", second_key), 0);
+    assert_int_equal(do_as(w, &root, "idle set alice --freeze never", ""), 0);
     assert_int_equal(do_as(w, &root, "delete alice --force --backup=a.backup", ""), 0);
     assert_int_equal(do_as(w, &root, "info alice", ""), 3);
     assert_int_equal(do_as(w, &root, "restore b.backup", ""), 2); // no such file
@@ -1225,6 +1283,8 @@ static void restore_brings_all_of_it_back(void **state)
     assert_int_equal(row.memory, 4000000000);
     assert_string_equal(row.cpu, "0-1");
     assert_false(row.autostart);
+    assert_true(row.idle.has_freeze && !row.idle.has_stop);
+    assert_int_equal(row.idle.rules.freeze_ms, 0);
     assert_string_equal(row.image, "containarium-box"); // not the one it came through
     assert_int_equal(played.ops[BOX_OP_IMAGE_DELETE], 3);
     assert_int_equal(do_as(w, &root, "keys list alice", ""), 0);
@@ -1244,6 +1304,10 @@ static void restore_brings_all_of_it_back(void **state)
         "{\"version\":1,\"user\":\"eve\",\"role\":\"user\",\"keys\":\"rubbish\",\"image\":\"i\",\"cpu\":"
         "\"1\","
         "\"hostkeys\":\"\",\"memory\":1,\"disk\":1}",
+        "{\"version\":1,\"user\":\"eve\",\"role\":\"user\",\"keys\":\"\",\"image\":\"i\",\"cpu\":\"1\","
+        "\"hostkeys\":\"\",\"memory\":1,\"disk\":1,\"idle_stop_ms\":-1}",
+        "{\"version\":1,\"user\":\"eve\",\"role\":\"user\",\"keys\":\"\",\"image\":\"i\",\"cpu\":\"1\","
+        "\"hostkeys\":\"\",\"memory\":1,\"disk\":1,\"idle_freeze_ms\":\"never\"}",
     };
     for (size_t i = 0; i < sizeof damaged / sizeof *damaged; i++) {
         snprintf(played.account, sizeof played.account, "%s", damaged[i]);
@@ -1338,6 +1402,9 @@ static void every_json_is_json(void **state)
         "freeze alice",
         "resize alice --cpu 4",
         "resize alice --cpu none",
+        "idle alice",
+        "idle set alice --freeze 1h --stop never",
+        "idle set alice",
         "snapshot create alice",
         "snapshot list alice",
         "snapshot restore alice before --force",
@@ -1435,6 +1502,7 @@ int main(void)
         WITH_WORLD(a_client_that_leaves_breaks_nothing),
         WITH_WORLD(lists_what_is_known),
         WITH_WORLD(resize_changes_the_row_after_incus),
+        WITH_WORLD(idle_times_are_the_boxes_own),
         WITH_WORLD(autostart_is_told_to_incus),
         WITH_WORLD(autostart_comes_back_with_the_wake),
         WITH_WORLD(snapshots_are_named_asked_about_and_recorded),
