@@ -245,19 +245,21 @@ def test_never_and_reset(drowsy, ida):
 
 
 def test_own_times_outlive_the_control_plane(make_rig):
-    """Three boxes are made to run behind its back while it is dead; back again, it treats each by its own times."""
+    """Boxes that slept are made to run while it is dead; back again, it treats each by its own times."""
     rig = make_rig(box={"idle_freeze": "1s"})
     usual, awake, stops = rig.user("usual"), rig.user("awake"), rig.user("stops")
     rig.ok("idle", "set", awake.name, "--freeze", "never", "--stop", "never")
     rig.ok("idle", "set", stops.name, "--freeze", "never", "--stop", "1s")
+    rig.ok("start", awake.name)
+    until(is_(rig, usual, "Frozen"), 30, "one is frozen")
+    until(is_(rig, stops, "Stopped"), 30, "one is stopped")
     rig.kill_control()
-    for user in (usual, awake, stops):
-        if rig.incus.status(user.box) != "Running":
-            rig.incus.run("resume" if rig.incus.status(user.box) == "Frozen" else "start", user.box)
+    rig.incus.run("resume", usual.box)
+    rig.incus.run("start", stops.box)
     rig.start_control()
-    until(is_(rig, usual, "Frozen"), 60, "one is frozen as the configuration says")
-    until(is_(rig, stops, "Stopped"), 60, "one is stopped")
-    assert rig.incus.status(awake.box) == "Running", "one stays awake"
+    until(is_(rig, usual, "Frozen"), 60, "it is frozen again, as the configuration says")
+    until(is_(rig, stops, "Stopped"), 60, "it is stopped again, by its own time")
+    assert rig.incus.status(awake.box) == "Running", "that one stays awake"
     assert times(rig, awake) == {"freeze": (None, True), "stop": (None, True)}
     assert times(rig, stops) == {"freeze": (None, True), "stop": (1000, True)}
     assert times(rig, usual) == {"freeze": (1000, False), "stop": (86_400_000, False)}

@@ -57,6 +57,14 @@ def test_both_doors_lead_to_the_machine(user, door):
     assert user.ssh("exit 7", door=door).returncode == 7
 
 
+def test_it_has_no_times_of_its_own(rig, user):
+    """It is not ours to put to sleep."""
+    for verb in (("idle", ACCOUNT), ("idle", "set", ACCOUNT, "--freeze", "1s")):
+        run = rig.cli(*verb)
+        assert run.returncode == 5 and b"existing machine" in run.stderr
+    assert rig.json("info", ACCOUNT)["idle"] is None and "Sleep:" not in rig.ok("info", ACCOUNT)
+
+
 def test_direct_door_needs_the_gateways_key_there(user, machine):
     machine["keys"].write_text(user.public_key.read_text())
     run = user.ssh("true")
