@@ -79,7 +79,7 @@ static void set_timer(struct sleeper *s, time_t at)
         log_event(LOG_LEVEL_ERROR, "out_of_memory", "where=idle"); // its next use tries again
 }
 
-// False: not known now, and looked at again in a while; a box that is never to sleep must not.
+// False: not known now, and looked at again in a while. A guess could freeze a box that is to stay awake.
 static bool find_rules(struct sleeper *s, struct idle_rules *rules)
 {
     const struct control *c = s->control;

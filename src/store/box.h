@@ -35,7 +35,7 @@ struct box_row {
     uint64_t memory; // bytes
     uint64_t disk;   // bytes
     bool autostart;
-    struct idle_own idle;
+    struct idle_own idle;                      // when it falls asleep, where not as configured
     char hostkeys[BOX_HOSTKEYS_SIZE];          // pinned: "TYPE BASE64\n" lines; "" until known
     unsigned char gateway_seed[BOX_SEED_SIZE]; // private key (ed25519 seed) the gateway proves itself with
     time_t created;
