@@ -5,6 +5,9 @@ import urllib.error
 
 import pytest
 
+from harness.wait import until
+
+
 @pytest.fixture(scope="module")
 def boxed(rig):
     user = rig.user("boxed", "--memory", "768MiB", "--cpu", "1", "--disk-quota", "3GB", "--no-autostart")
@@ -121,6 +124,16 @@ def test_boxes_do_not_reach_the_metadata_service(boxed):
 def test_boxes_resolve_names(rig, boxed):
     """DNS of the bridge answers (with what the host knows; localhost names suffice here)."""
     assert reaches(boxed, rig.incus.bridge, 53)
+
+
+def test_a_lease_that_comes_late_is_waited_for(rig, boxed):
+    """systemd tells of no change while what it started for the last one still runs."""
+    shell = lambda script: rig.incus.exec(boxed.box, "sh", "-c", script, check=False).stdout.decode().strip()
+    lease = shell("ls /run/systemd/netif/leases/*")
+    shell(f"rm -f /run/containarium/resolv.conf; mv {lease} /run/lease-aside")
+    until(lambda: shell("systemctl is-active containarium-resolv.service") == "activating", 20, "it waits")
+    shell(f"mv /run/lease-aside {lease}")
+    until(lambda: shell("cat /etc/resolv.conf").startswith(f"nameserver {rig.incus.bridge}"), 20, "it has written")
 
 
 def test_a_box_cannot_take_anothers_address(rig, boxed, alice):
