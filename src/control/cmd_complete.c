@@ -148,7 +148,13 @@ static void offer_word(struct line *l, const struct command *c, size_t at)
         offer_names(l);
     for (size_t i = 0; i < at && *word != '\0'; i++)
         word += strcspn(word, " ") + strspn(word + strcspn(word, " "), " ");
-    offer_choices(l, word, strcspn(word, " "));
+    size_t n = strcspn(word, " ");
+    if (at > 0 && n == 4 && strncmp(word, "USER", n) == 0)
+        offer_names(l);
+    else if (word[0] >= 'a' && word[0] <= 'z' && memchr(word, '|', n) == NULL)
+        offer(l, word, n); // "with"
+    else
+        offer_choices(l, word, n);
 }
 
 static void offer_all(struct line *l)

@@ -106,6 +106,8 @@ static void words_that_could_follow(void **state)
         {"chief", "info|al", "albert alice"},
         {"chief", "keys|list|op", "op"},
         {"chief", "autostart|alice|", "on off"},
+        {"chief", "share|alice|", "with"},
+        {"chief", "share|alice|with|al", "albert alice"},
         {"chief", "create|--ro", "--role"},
         {"chief", "create|bob|--role|", "user operator admin"},
         {"chief", "create|--role|a", "admin"},
