@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """A valid login while others knock: latencies, memory and refusals under each kind of flood, beside OpenSSH's sshd.
 
-usage: admission.py [--seconds S] [--logins N] [--nat N]
+usage: admission.py [--seconds S] [--logins N] [--nat N]    # --seconds 0: only the office
 
 Prints, for each flood, the median and 99th percentile of a login (ssh -N, time to authenticated) from a source people
 come from, how many were refused, the listener's and the connection processes' memory at its peak, and the logins of sshd
@@ -40,12 +40,16 @@ FLOODS = {
 }
 
 
-async def login(port, name, key):
+OFFICE = "127.64.0.1"  # where a flood with one source comes from
+
+
+async def login(port, name, key, address=None):
     began = time.monotonic()
     try:
         connection = await asyncio.wait_for(
             asyncssh.connect("127.0.0.1", port, username=name, client_keys=[key], known_hosts=None, config=None,
-                             agent_path=None, kex_algs=["curve25519-sha256"]), 30)
+                             agent_path=None, kex_algs=["curve25519-sha256"],
+                             local_addr=address and (address, 0)), 30)
     except (OSError, asyncssh.Error, asyncio.TimeoutError):
         return None
     took = time.monotonic() - began
@@ -138,7 +142,7 @@ def behind_one_address(rig, failures):
         rig.ok("create", f"user{n}", "--ssh-key", f"{keys[f'user{n}']}.pub", "--static", "127.0.0.1:9")
 
     async def everybody():
-        return [name for name, key in keys.items() if await login(rig.port, name, key) is None]
+        return [name for name, key in keys.items() if await login(rig.port, name, key, OFFICE) is None]
 
     refused = len(asyncio.run(everybody()))
     attacker = flood.start("fail", rig.port, count=failures, seconds=900, parallel=4, names=200, sources=1)
@@ -153,14 +157,8 @@ def behind_one_address(rig, failures):
           f"banned there, {len([b for b in bans if not b['user']])} addresses")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=int, default=20)
-    parser.add_argument("--logins", type=int, default=100)
-    parser.add_argument("--nat", type=int, default=10_000, help="failed logins in the office; 0 leaves it out")
-    options = parser.parse_args()
-    with gateway(bans={"never": "127.64.0.0/10"}) as rig, \
-            tempfile.TemporaryDirectory() as folder:
+def floods(options):
+    with gateway(bans={"never": "127.64.0.0/10"}) as rig, tempfile.TemporaryDirectory() as folder:
         user = rig.person("judy")
         rig.ok("create", "judy", "--ssh-key", user.public_key, "--static", "127.0.0.1:9")
         asyncio.run(login(rig.port, "judy", str(user.key)))  # the source is known from now on
@@ -174,6 +172,16 @@ def main():
                 measure(title, sshd.port, "root", str(user.key), lambda: [], options)  # its children leave its group
         finally:
             sshd.close()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=20)
+    parser.add_argument("--logins", type=int, default=100)
+    parser.add_argument("--nat", type=int, default=10_000, help="failed logins in the office; 0 leaves it out")
+    options = parser.parse_args()
+    if options.seconds:
+        floods(options)
     if options.nat:
         with gateway(gateway={"max_unauthenticated_per_source": "50"}) as rig:
             behind_one_address(rig, options.nat)
