@@ -27,7 +27,7 @@ build=(gcc cmake make pkg-config libc6-dev dpkg-dev libevent-dev libssl-dev zlib
 run=(openssh-client openssl ca-certificates curl util-linux procps iproute2)
 boxes=(dnsmasq-base nftables btrfs-progs lxcfs mmdebstrap uidmap zstd tar)
 tests=(libcmocka-dev openssh-server openssh-sftp-server git rsync socat sqlite3 jq tmux netcat-openbsd iptables
-    python3-grpcio python3-msgpack fdisk
+    python3-grpcio python3-msgpack python3-jsonschema fdisk
     python3 python3-pytest python3-pytest-timeout python3-pytest-rerunfailures python3-asyncssh python3-paramiko
     putty-tools dropbear-bin autossh sshfs ansible-core ssh-audit haproxy
     debhelper lintian zsh fish

@@ -11,15 +11,16 @@ static void on_moved(struct command_run *run)
     char seconds[32];
     if (verb_box_failed(run))
         return;
-    const char *word = box_state_name(run->result.state);
     if (run->json) {
         verb_result(run, json_pack("{s:s, s:s, s:s, s:I}", "box", run->row.name, "was",
-                                   box_state_name(run->result.was), "state", word, "elapsed_ms",
+                                   describe_state_word(&run->row, run->result.was), "state",
+                                   describe_state_word(&run->row, run->result.state), "elapsed_ms",
                                    (json_int_t)run->result.elapsed_ms));
     } else {
         snprintf(seconds, sizeof seconds, "%.2f s", (double)run->result.elapsed_ms / 1000.0);
         bool same = run->result.was == run->result.state && strcmp(run->command->name, "restart") != 0;
-        verb_out(run, "%s: %s%s (%s)\n", run->row.name, word, same ? " already" : "", seconds);
+        verb_out(run, "%s: %s%s (%s)\n", run->row.name, box_state_name(run->result.state),
+                 same ? " already" : "", seconds);
     }
     verb_done(run);
 }

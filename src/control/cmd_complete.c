@@ -1,5 +1,6 @@
-// complete: how a command line could go on, one word a line. For the console's Tab key and for shells. It
-// tells nobody more than they may know: verbs of their role, and names only to who may list them.
+// complete: how a command line could go on, one word a line, or as a list with --json. For the console's Tab
+// key and for shells. It tells nobody more than they may know: verbs of their role, and names only to who may
+// list them.
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +16,7 @@ struct line {
     const char *typed; // the last, so far
     const char *said;  // the candidate before; verbs of one noun stand together
     unsigned names;
+    json_t *list; // under --json
 };
 
 static void offer(struct line *l, const char *word, size_t length)
@@ -26,7 +28,10 @@ static void offer(struct line *l, const char *word, size_t length)
         (l->said[length] == '\0' || l->said[length] == ' '))
         return;
     l->said = word;
-    verb_out(l->run, "%.*s\n", (int)length, word);
+    if (l->list != NULL)
+        json_array_append_new(l->list, json_stringn(word, length));
+    else
+        verb_out(l->run, "%.*s\n", (int)length, word);
 }
 
 // "on|off", "user|operator|admin": words to choose from. What is in capitals stands for something else.
@@ -188,6 +193,10 @@ void cmd_complete(struct command_run *run)
         l.count = run->word_count - 1;
         l.typed = run->words[run->word_count - 1];
     }
+    if (run->json)
+        l.list = json_array();
     offer_all(&l);
+    if (run->json)
+        verb_result(run, l.list);
     verb_done(run);
 }

@@ -47,8 +47,8 @@ static void on_done(struct command_run *run)
         return;
     if (run->json)
         verb_result(run, json_pack("{s:s, s:s, s:s, s:s, s:I}", "box", run->row.name, "snapshot", name,
-                                   "state", box_state_name(run->result.state), "done", verb, "elapsed_ms",
-                                   (json_int_t)run->result.elapsed_ms));
+                                   "state", describe_state_word(&run->row, run->result.state), "done", verb,
+                                   "elapsed_ms", (json_int_t)run->result.elapsed_ms));
     else
         verb_out(run, "%s: snapshot %s %s (%.2f s)\n", run->row.name, name,
                  strcmp(verb, "create") == 0    ? "taken"

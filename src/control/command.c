@@ -181,7 +181,6 @@ static bool take_words(struct command_run *run, char *const *argv, size_t argc)
         } else if (!only_words && strncmp(word, "--", 2) == 0) {
             if (!take_option(run, argv, argc, &i))
                 return false;
-            run->json = run->json || verb_flag(run, "json"); // what is wrong with the rest is told in it
         } else if (!only_words && strcmp(word, "-h") == 0) {
             run->values[run->value_count++] =
                 (struct run_value){.option = find_option(run->command, "help", 4)};
@@ -382,12 +381,23 @@ static void help_of(struct command_run *run, char *const *argv, size_t argc)
     command_help(run, words, argc > 2 ? 2 : argc);
 }
 
+// Before the words are understood: what is wrong with them is told as JSON to whoever seems to want that.
+static bool seems_json(char *const *argv, size_t argc)
+{
+    for (size_t i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--json") == 0)
+            return true;
+    }
+    return false;
+}
+
 static void execute(struct command_run *run)
 {
     char **argv = run->argv;
     size_t argc = run->argc;
     static char help_word[] = "help", version_word[] = "version";
     static char *help_argv[] = {help_word}, *version_argv[] = {version_word};
+    run->json = seems_json(argv, argc);
     if (!check_request(run) || !identify(run))
         return;
     if (run->who.joined != JOINED_NOT) {
@@ -398,8 +408,9 @@ static void execute(struct command_run *run)
         command_greet(run);
         return;
     }
+    bool json = false;
     for (; argc > 0 && strcmp(argv[0], "--json") == 0; argv++, argc--)
-        run->json = true;
+        json = true;
     if (argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0) {
         argv = help_argv;
         argc = 1;
@@ -417,6 +428,7 @@ static void execute(struct command_run *run)
     }
     if (!take_words(run, argv + named, argc - named))
         return;
+    run->json = json || verb_flag(run, "json");
     if (verb_flag(run, "help")) {
         help_of(run, argv, named);
         return;

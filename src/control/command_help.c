@@ -148,14 +148,35 @@ static json_t *options_json(const struct command *c)
     return list;
 }
 
-json_t *command_help_json(void)
+json_t *command_help_json(const char *name)
 {
+    size_t n = strlen(name);
     json_t *list = json_array();
-    for (const struct command *c = command_table(); c->name != NULL; c++)
+    for (const struct command *c = command_table(); c->name != NULL; c++) {
+        if (n > 0 && (strncmp(c->name, name, n) != 0 || (c->name[n] != '\0' && c->name[n] != ' ')))
+            continue;
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:o}", "name", c->name, "args",
                                               c->args, "help", c->help, "role", role_name(c->role), "others",
                                               role_name(c->others), "options", options_json(c)));
+    }
     return json_pack("{s:o}", "commands", list);
+}
+
+static void no_such_verb(struct command_run *run, const char *name)
+{
+    verb_failf(run, ERR_NOTFOUND, "no such verb: %s; see: %s help", name, verb_program(run));
+}
+
+static void print_json(struct command_run *run, const char *name)
+{
+    json_t *object = command_help_json(name);
+    if (object != NULL && json_array_size(json_object_get(object, "commands")) == 0) {
+        json_decref(object);
+        no_such_verb(run, name);
+        return;
+    }
+    verb_result(run, object);
+    verb_done(run);
 }
 
 void command_help(struct command_run *run, const char *const *words, size_t count)
@@ -165,8 +186,7 @@ void command_help(struct command_run *run, const char *const *words, size_t coun
     snprintf(name, sizeof name, "%s%s%s", count > 0 ? words[0] : "", count > 1 ? " " : "",
              count > 1 ? words[1] : "");
     if (run->json) {
-        verb_result(run, command_help_json());
-        verb_done(run);
+        print_json(run, name);
         return;
     }
     if (count == 0) {
@@ -188,5 +208,5 @@ void command_help(struct command_run *run, const char *const *words, size_t coun
         verb_done(run);
         return;
     }
-    verb_failf(run, ERR_NOTFOUND, "no such verb: %s; see: %s help", name, verb_program(run));
+    no_such_verb(run, name);
 }

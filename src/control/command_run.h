@@ -158,6 +158,7 @@ void command_greet(struct command_run *run);
 // Ditto who joins by an invitation.
 void command_welcome(struct command_run *run);
 void command_help(struct command_run *run, const char *const *words, size_t count);
-json_t *command_help_json(void);
+// The table as JSON: all of it (""), a verb, or the verbs of a noun; without any the list is empty.
+json_t *command_help_json(const char *name);
 
 #endif

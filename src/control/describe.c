@@ -34,6 +34,12 @@ const char *describe_state_name(const struct box_row *row, enum box_state state)
     return "?";
 }
 
+const char *describe_state_word(const struct box_row *row, enum box_state state)
+{
+    const char *name = describe_state_name(row, state);
+    return strcmp(name, "?") == 0 ? "unknown" : strcmp(name, "-") == 0 ? "absent" : name;
+}
+
 const char *describe_cpu(const char *cpu, char *out, size_t out_size)
 {
     unsigned count = 0;
@@ -128,33 +134,29 @@ static json_t *usage_json(const struct box_usage *usage)
 {
     if (usage == NULL || usage->started_at == 0)
         return json_null();
-    return json_pack("{s:I, s:I, s:I, s:i, s:I}", "memory", (json_int_t)usage->memory, "disk",
+    return json_pack("{s:I, s:I, s:I, s:i, s:o}", "memory", (json_int_t)usage->memory, "disk",
                      (json_int_t)usage->disk, "cpu_ns", (json_int_t)usage->cpu_ns, "processes",
-                     (int)usage->processes, "started_at", (json_int_t)usage->started_at);
+                     (int)usage->processes, "started_at", describe_time((time_t)usage->started_at));
 }
 
 json_t *describe_json(const struct account *account, const struct box_row *row, enum box_state state,
                       const struct box_usage *usage)
 {
-    const char *word = describe_state_name(row, state);
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:I, s:I, s:b, s:o, s:o, s:o}", //
                      "user", account->name,                                                              //
                      "role", role_name(account->role),                                                   //
                      "box", row->name,                                                                   //
-                     "state",
-                     strcmp(word, "?") == 0   ? "unknown"
-                     : strcmp(word, "-") == 0 ? "absent"
-                                              : word,                  //
-                     "driver", box_driver_name(row->driver),           //
-                     "phase", box_phase_name(row->phase),              //
-                     "address", row->address,                          //
-                     "port", (int)row->port,                           //
-                     "image", row->image,                              //
-                     "cpu", row->cpu,                                  //
-                     "memory", (json_int_t)row->memory,                //
-                     "disk", (json_int_t)row->disk,                    //
-                     "autostart", row->autostart,                      //
-                     "created", describe_time(row->created),           //
-                     "last_login", describe_time(account->last_login), //
+                     "state", describe_state_word(row, state),                                           //
+                     "driver", box_driver_name(row->driver),                                             //
+                     "phase", box_phase_name(row->phase),                                                //
+                     "address", row->address,                                                            //
+                     "port", (int)row->port,                                                             //
+                     "image", row->image,                                                                //
+                     "cpu", row->cpu,                                                                    //
+                     "memory", (json_int_t)row->memory,                                                  //
+                     "disk", (json_int_t)row->disk,                                                      //
+                     "autostart", row->autostart,                                                        //
+                     "created", describe_time(row->created),                                             //
+                     "last_login", describe_time(account->last_login),                                   //
                      "usage", usage_json(usage));
 }

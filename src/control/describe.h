@@ -11,6 +11,8 @@
 enum box_state describe_state(const struct box_row *row, const struct box_result *result);
 // "Running", "Stopped", "-" (not made yet), "?" (Incus does not answer), "Static".
 const char *describe_state_name(const struct box_row *row, enum box_state state);
+// The same for programs: "absent" and "unknown" instead of "-" and "?".
+const char *describe_state_word(const struct box_row *row, enum box_state state);
 
 // "2 cores", "cores 0-3 (pinned)". Returns out.
 const char *describe_cpu(const char *cpu, char *out, size_t out_size);

@@ -60,7 +60,7 @@ static void refuse(struct asked *a, int status, enum err code, const char *text)
 
 static void get_verbs(struct asked *a)
 {
-    http_reply(a->request, 200, command_help_json());
+    http_reply(a->request, 200, command_help_json(""));
 }
 
 static void get_openapi(struct asked *a)

@@ -1,7 +1,9 @@
-// The OpenAPI 3 document, made from the command table: it cannot promise a verb that is not there.
+// The OpenAPI 3 document, made from the command table and the schemas of docs/schema: it cannot promise a
+// verb that is not there.
 #include <stdio.h>
 #include <string.h>
 
+#include "control/answer_schema.h"
 #include "control/command_run.h"
 #include "control/http_api.h"
 
@@ -39,7 +41,31 @@ static json_t *body_schema(const struct command *c)
                      properties);
 }
 
-static json_t *responses(void)
+// The name of the schema of docs/schema: "keys-add" of "keys add".
+static void schema_name(const char *verb, char *out, size_t size)
+{
+    snprintf(out, size, "%s", verb);
+    for (char *p = out; *p != '\0'; p++)
+        *p = *p == ' ' ? '-' : *p;
+}
+
+static json_t *answer_of(const char *component)
+{
+    char path[96];
+    snprintf(path, sizeof path, "#/components/schemas/%s", component);
+    return json_pack("{s:s}", "$ref", path);
+}
+
+// An answer whose result is what the schema says.
+static json_t *done_schema(const struct command *c)
+{
+    char name[64];
+    schema_name(c->name, name, sizeof name);
+    return json_pack("{s:[o, {s:s, s:{s:o}}]}", "allOf", answer_of("Answer"), "type", "object", "properties",
+                     "result", answer_of(name));
+}
+
+static json_t *responses(const struct command *c)
 {
     static const struct {
         const char *status, *text;
@@ -56,8 +82,9 @@ static json_t *responses(void)
     json_t *all = json_object();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         json_object_set_new(all, rows[i].status,
-                            json_pack("{s:s, s:{s:{s:{s:s}}}}", "description", rows[i].text, "content",
-                                      "application/json", "schema", "$ref", "#/components/schemas/Answer"));
+                            json_pack("{s:s, s:{s:{s:o}}}", "description", rows[i].text, "content",
+                                      "application/json", "schema",
+                                      i == 0 ? done_schema(c) : answer_of("Answer")));
     return all;
 }
 
@@ -75,7 +102,7 @@ static json_t *operation(const struct command *c)
         return NULL;
     json_t *object = json_pack("{s:{s:s, s:s, s:s, s:{s:{s:{s:o}}}, s:o}}", "post", "operationId", id,
                                "summary", c->help, "description", description, "requestBody", "content",
-                               "application/json", "schema", body_schema(c), "responses", responses());
+                               "application/json", "schema", body_schema(c), "responses", responses(c));
     free(description);
     return object;
 }
@@ -96,25 +123,46 @@ static json_t *paths(void)
 static json_t *answer_schema(void)
 {
     return json_pack("{s:s, s:[s], s:{s:{s:s, s:s}, s:{s:s}, s:{s:s, s:s}, s:{s:s}, s:{s:s, s:{s:s}, s:s}, "
-                     "s:{s:s, s:{s:{s:s}, s:{s:s}}}}}",
-                     "type", "object", "required", "exit", "properties",                        //
-                     "exit", "type", "integer", "description", "exit status of the verb",       //
-                     "result", "description", "what --json prints",                             //
-                     "stdout", "type", "string", "description", "output that is not JSON",      //
-                     "stderr", "type", "string",                                                //
-                     "files", "type", "object", "additionalProperties", "type", "string",       //
-                     "description", "files the verb wrote, by name, in base64",                 //
-                     "error", "type", "object", "properties", "code", "type", "string", "text", //
-                     "type", "string");
+                     "s:{s:s}}}",
+                     "type", "object", "required", "exit", "properties",                   //
+                     "exit", "type", "integer", "description", "exit status of the verb",  //
+                     "result", "description", "what --json prints",                        //
+                     "stdout", "type", "string", "description", "output that is not JSON", //
+                     "stderr", "type", "string",                                           //
+                     "files", "type", "object", "additionalProperties", "type", "string",  //
+                     "description", "files the verb wrote, by name, in base64",            //
+                     "error", "$ref", "#/components/schemas/Error");
+}
+
+static json_t *schemas(void)
+{
+    json_t *all = json_pack("{s:o}", "Answer", answer_schema());
+    int failed = 0;
+    for (const struct answer_schema *s = answer_schemas(); s->name != NULL; s++) {
+        json_t *one = json_loadb((const char *)s->text, s->length, 0, NULL);
+        json_object_del(one, "$schema"); // the document has its own, and its own base
+        json_object_del(one, "$id");
+        if (strcmp(s->name, "error") == 0) // the answer is around it already
+            failed |=
+                json_object_set(all, "Error", json_object_get(json_object_get(one, "properties"), "error"));
+        else if (strchr(s->name, '.') == NULL) // lines are text here
+            failed |= json_object_set(all, s->name, one);
+        json_decref(one);
+    }
+    if (failed == 0)
+        return all;
+    json_decref(all);
+    return NULL;
 }
 
 json_t *openapi_document(void)
 {
     return json_pack(
-        "{s:s, s:{s:s, s:s, s:s}, s:[{s:s, s:s}], s:o, s:{s:{s:o}, s:{s:{s:s, s:s}}}, s:[{s:[]}]}", "openapi",
-        "3.1.0", "info", "title", "containarium", "version", CONTAINARIUM_VERSION, "description",
-        "The verbs of containarium(1) as HTTPS and JSON. A client certificate says who asks.", "servers",
-        "url", "https://GATEWAY:50051", "description", "containariumd --listen-tls", "paths", paths(),
-        "components", "schemas", "Answer", answer_schema(), "securitySchemes", "certificate", "type",
-        "mutualTLS", "description", "made by: containarium cert client NAME", "security", "certificate");
+        "{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s, s:s}], s:o, s:{s:o, s:{s:{s:s, s:s}}}, s:[{s:[]}]}",
+        "openapi", "3.1.0", "info", "title", "containarium", "version", CONTAINARIUM_VERSION, "description",
+        "The verbs of containarium(1) as HTTPS and JSON. A client certificate says who asks.", "license",
+        "name", "Apache License 2.0", "identifier", "Apache-2.0", "servers", "url", "https://GATEWAY:50051",
+        "description", "containariumd --listen-tls", "paths", paths(), "components", "schemas", schemas(),
+        "securitySchemes", "certificate", "type", "mutualTLS", "description",
+        "made by: containarium cert client NAME", "security", "certificate");
 }

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from harness import schema
+from harness.https import curl
 from harness.rig import Rig, free_port
 from harness.terminal import Terminal
 from harness.user import make_key
@@ -40,24 +42,6 @@ def issue(gw, name, *options):
     return folder
 
 
-def curl(gw, path, body=None, certs=None, more=(), host="127.0.0.1", ca=None):
-    """(curl's exit status, HTTP status, answer)."""
-    certs = certs or gw.certs
-    argv = ["curl", "-sS", "--noproxy", "*", "--max-time", "60", "-w", "\n%{http_code}", "--cacert",
-            ca or gw.certs / "ca.crt", f"https://{host}:{gw.tls_port}{path}"]
-    if (certs / "client.crt").exists():
-        argv += ["--cert", certs / "client.crt", "--key", certs / "client.key"]
-    if body is not None:
-        argv += ["--data-binary", "@-", *(more or ["-H", "Content-Type: application/json"])]
-    run = subprocess.run([*map(str, argv)], input=json.dumps(body).encode() if body is not None else b"",
-                         capture_output=True, timeout=90)
-    text, _, status = run.stdout.decode().rpartition("\n")
-    try:
-        return run.returncode, int(status), json.loads(text)
-    except ValueError:
-        return run.returncode, int(status or 0), text
-
-
 def s_client(gw, *options):
     """openssl s_client, with a request on its input. Gives everything it printed."""
     run = subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{gw.tls_port}", "-ign_eof", *map(str, options)],
@@ -68,8 +52,9 @@ def s_client(gw, *options):
 @pytest.fixture
 def cli(gw, tmp_path):
     def run(*words, stdin=b"", certs=None, server=f"127.0.0.1:{gw.tls_port}"):
-        return subprocess.run(cli_argv(gw, *words, certs=certs, server=server), input=stdin, cwd=tmp_path,
+        done = subprocess.run(cli_argv(gw, *words, certs=certs, server=server), input=stdin, cwd=tmp_path,
                               env=clean_environment(), capture_output=True, timeout=60)
+        return schema.check(words, done, "https")
 
     run.folder = tmp_path
     return run

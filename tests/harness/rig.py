@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from . import schema
 from .daemon import Daemon
 from .incus import REPO
 from .user import User, make_key
@@ -179,7 +180,8 @@ class Rig:
 
     def cli(self, *arguments, stdin=b"", timeout=120):
         """As root on the host. .stdout and .stderr are bytes."""
-        return subprocess.run(self.cli_argv(*arguments), input=stdin, capture_output=True, timeout=timeout)
+        run = subprocess.run(self.cli_argv(*arguments), input=stdin, capture_output=True, timeout=timeout)
+        return schema.check(arguments, run)
 
     def ok(self, *arguments, **options):
         run = self.cli(*arguments, **options)

@@ -2,6 +2,8 @@
 import subprocess
 from pathlib import Path
 
+from . import schema
+
 DOORS = ("direct", "jump")
 
 
@@ -93,4 +95,5 @@ class User:
     def ctl(self, *command, stdin=b"", timeout=60):
         """ssh ctl@gateway VERB."""
         argv = ["ssh", "-F", str(self.config), "-p", str(self.rig.port), "ctl@127.0.0.1", *command]
-        return subprocess.run(argv, input=stdin, capture_output=True, timeout=timeout)
+        run = subprocess.run(argv, input=stdin, capture_output=True, timeout=timeout)
+        return schema.check(" ".join(command).split(), run, door="ssh")
