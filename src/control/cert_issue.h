@@ -17,6 +17,7 @@ struct cert_issue {
     const char *hosts[CERTIFICATE_HOSTS_MAX];
     size_t host_count;
     unsigned days, authority_days;
+    unsigned revoked; // how many
     enum role role;
 };
 

@@ -128,31 +128,7 @@ static enum err audit_revoked(const struct certificate_holder *holder, time_t re
 
 static void on_revoked(struct command_run *run)
 {
-    verb_done(run);
-}
-
-void cmd_cert_revoke(struct command_run *run)
-{
-    char folder[CONFIG_TEXT + 8];
-    struct cert_issue *i = cert_issue_begin(run, folder);
-    unsigned count = 0;
-    struct fault f;
-    if (i == NULL)
-        return;
-    enum err e = authority_open(folder, &i->authority, &f);
-    if (e == ERR_NONE)
-        e = authority_revoke(i->authority, run->words[0], time(NULL), &count, &f);
-    if (e != ERR_NONE) {
-        verb_hint(run, "See: %s cert list", verb_program(run));
-        verb_fail(run, &f);
-        return;
-    }
-    tls_server_refresh(run->control);
-    if (count > 0 && authority_each(i->authority, audit_revoked, run, &f) != ERR_NONE) {
-        if (run->wait != RUN_FINISHED)
-            verb_fail(run, &f);
-        return;
-    }
+    unsigned count = ((const struct cert_issue *)run->state)->revoked;
     if (run->json)
         verb_result(run, json_pack("{s:s, s:i}", "which", run->words[0], "revoked", (int)count));
     else if (count == 0)
@@ -160,6 +136,30 @@ void cmd_cert_revoke(struct command_run *run)
     else
         verb_out(run, "%u certificate%s of %s revoked, connections with %s cut.\n", count,
                  count == 1 ? "" : "s", run->words[0], count == 1 ? "it are" : "them are");
+    verb_done(run);
+}
+
+void cmd_cert_revoke(struct command_run *run)
+{
+    char folder[CONFIG_TEXT + 8];
+    struct cert_issue *i = cert_issue_begin(run, folder);
+    struct fault f;
+    if (i == NULL)
+        return;
+    enum err e = authority_open(folder, &i->authority, &f);
+    if (e == ERR_NONE)
+        e = authority_revoke(i->authority, run->words[0], time(NULL), &i->revoked, &f);
+    if (e != ERR_NONE) {
+        verb_hint(run, "See: %s cert list", verb_program(run));
+        verb_fail(run, &f);
+        return;
+    }
+    tls_server_refresh(run->control);
+    if (i->revoked > 0 && authority_each(i->authority, audit_revoked, run, &f) != ERR_NONE) {
+        if (run->wait != RUN_FINISHED)
+            verb_fail(run, &f);
+        return;
+    }
     verb_commit(run, on_revoked);
 }
 

@@ -122,15 +122,16 @@ static json_t *paths(void)
 
 static json_t *answer_schema(void)
 {
-    return json_pack("{s:s, s:[s], s:{s:{s:s, s:s}, s:{s:s}, s:{s:s, s:s}, s:{s:s}, s:{s:s, s:{s:s}, s:s}, "
-                     "s:{s:s}}}",
-                     "type", "object", "required", "exit", "properties",                   //
-                     "exit", "type", "integer", "description", "exit status of the verb",  //
-                     "result", "description", "what --json prints",                        //
-                     "stdout", "type", "string", "description", "output that is not JSON", //
-                     "stderr", "type", "string",                                           //
-                     "files", "type", "object", "additionalProperties", "type", "string",  //
-                     "description", "files the verb wrote, by name, in base64",            //
+    return json_pack("{s:s, s:[s], s:{s:{s:s, s:s}, s:{s:s}, s:{s:s, s:s}, s:{s:s, s:s}, s:{s:s}, s:{s:s}, "
+                     "s:{s:s, s:{s:s}, s:s}, s:{s:s}}}",
+                     "type", "object", "required", "exit", "properties",                              //
+                     "exit", "type", "integer", "description", "exit status of the verb",             //
+                     "result", "description", "what --json prints",                                   //
+                     "stdout", "type", "string", "description", "output that is not JSON",            //
+                     "stdout_base64", "type", "string", "description", "ditto, when it is not UTF-8", //
+                     "stderr", "type", "string", "stderr_base64", "type", "string",                   //
+                     "files", "type", "object", "additionalProperties", "type", "string",             //
+                     "description", "files the verb wrote, by name, in base64",                       //
                      "error", "$ref", "#/components/schemas/Error");
 }
 

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from harness import schema
 from harness.terminal import Terminal
 from harness.user import make_key
 
@@ -21,8 +22,9 @@ def laptop(rig, admin, tmp_path):
     """laptop(VERB...) runs containarium --server in a folder of its own."""
 
     def run(*words, stdin=b"", user=admin, server=f"127.0.0.1:{rig.port}", env=None, cwd=tmp_path):
-        return subprocess.run([rig.bin / "containarium", "--server", server, *map(str, words)], input=stdin, cwd=cwd,
+        done = subprocess.run([rig.bin / "containarium", "--server", server, *map(str, words)], input=stdin, cwd=cwd,
                               capture_output=True, timeout=60, env=environment(user, env))
+        return schema.check(words, done, "ssh")
 
     run.folder = tmp_path
     return run

@@ -1426,7 +1426,7 @@ static void every_json_is_json(void **state)
         "info",
         "keys",
         "keys --help",
-        "complete -- keys",
+        "complete",
         "help",
         "help keys",
         "help nothing",
