@@ -73,6 +73,8 @@ static void unknown_verb(struct command_run *run, char *const *argv, size_t argc
     const char *nouns[16];
     size_t count = 0, noun_count = 0;
     char typed[2 * TYPED_MAX + 2];
+    if (argc > 1 && strncmp(argv[1], "--", 2) == 0)
+        argc = 1; // an option is no part of a name
     snprintf(typed, sizeof typed, "%.*s%s%.*s", TYPED_MAX, argv[0], argc > 1 ? " " : "", TYPED_MAX,
              argc > 1 ? argv[1] : "");
     for (const struct command *c = command_table(); c->name != NULL && count < 128; c++) {

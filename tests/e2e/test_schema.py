@@ -157,6 +157,11 @@ def test_what_fails_says_so_in_one_shape(gw, words, status, seen):
     assert seen("host") == ({"error"} if status else {"help"})
 
 
+def test_json_is_no_part_of_a_name(gw):
+    assert b"keys needs a verb" in gw.cli("keys", "--json").stderr
+    assert b'Did you mean "list"?' in gw.cli("lst", "--json").stderr
+
+
 def test_the_console_prints_the_same(gw, seen):
     user = gw.user("console", "--lazy")
     for words in ("whoami", "info", "keys list", "limits", "sessions list", "audit", "invites list", "version", "help",

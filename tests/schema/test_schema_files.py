@@ -112,6 +112,12 @@ def test_enums_are_those_of_the_code():
                 assert part["enum"] == re.findall(r'"(\w+)"', roles), f"{name}{at}"
 
 
+def test_they_are_installed(tmp_path):
+    subprocess.run(["cmake", "--install", binaries().parent / "docs", "--prefix", tmp_path], check=True, capture_output=True)
+    there = {path.name: path.read_text() for path in (tmp_path / "share/containarium/schema").iterdir()}
+    assert there == {path.name: path.read_text() for path in FILES}
+
+
 # ---- the watchman itself: it has to bark
 
 
