@@ -1,5 +1,6 @@
 // containarium-gateway: reads the configuration and becomes the listener.
 #include <getopt.h>
+#include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,5 +65,6 @@ int main(int argc, char **argv)
         log_event(LOG_LEVEL_WARN, "running_as_root", "advice=%s",
                   log_quote("run it as its own user, see containarium-gateway(8)"));
     signal(SIGPIPE, SIG_IGN);
+    (void)setlocale(LC_CTYPE, "C.UTF-8"); // for the console's letters, while the file can be read
     return listener_run(&config, path, argv);
 }

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <wchar.h>
+#include <wctype.h>
 
 #include <histedit.h>
 
@@ -26,6 +28,8 @@ struct prompt {
     char text[64];
     char key[KEY_MAX]; // bytes of one key
     size_t key_length, key_read;
+    wchar_t letter; // in their place: one that is not ASCII
+    bool plain;
     char line[LINE_BYTES];
     bool open; // a line is being typed
 };
@@ -47,6 +51,11 @@ static char *on_prompt(EditLine *edit)
 static int on_read(EditLine *edit, wchar_t *out)
 {
     struct prompt *p = owner(edit);
+    if (p->letter != 0) {
+        *out = p->letter;
+        p->letter = 0;
+        return 1;
+    }
     if (p->key_read == p->key_length) {
         errno = EAGAIN;
         return -1;
@@ -128,6 +137,7 @@ struct prompt *prompt_new(int terminal, struct evbuffer *out, const char *text, 
         return NULL;
     }
     p->terminal = terminal;
+    p->plain = plain;
     snprintf(p->text, sizeof p->text, "%s", text);
     p->shown = evbuffer_new(); // what it says while it starts is nobody's business
     if (p->shown != NULL && open_streams(p))
@@ -169,10 +179,26 @@ void prompt_free(struct prompt *p)
     free(p);
 }
 
+// Terminals lay a long line out anew for their new width. To its first row, and all of it away.
+static void go_to_begin(struct prompt *p, unsigned columns)
+{
+    const LineInfo *line = el_line(p->edit);
+    size_t cells = strlen(p->text);
+    for (const char *c = line->buffer; c < line->cursor; c++)
+        cells += ((unsigned char)*c & 0xc0) != 0x80;
+    evbuffer_add(p->shown, "\r", 1);
+    if (!p->plain && cells >= columns)
+        evbuffer_add_printf(p->shown, "\033[%zuA", cells / columns);
+    if (!p->plain)
+        evbuffer_add(p->shown, "\033[J", 3);
+}
+
 void prompt_resize(struct prompt *p, uint32_t columns, uint32_t rows)
 {
     struct winsize size = {.ws_col = (unsigned short)(columns > 0 && columns < 1000 ? columns : 80),
                            .ws_row = (unsigned short)(rows > 0 && rows < 1000 ? rows : 24)};
+    if (p->open)
+        go_to_begin(p, size.ws_col);
     if (ioctl(p->terminal, TIOCSWINSZ, &size) == 0)
         el_resize(p->edit);
 }
@@ -235,7 +261,7 @@ static bool key_known(const struct prompt *p)
 static bool give_key(struct prompt *p)
 {
     int count = 0;
-    if (!key_known(p)) {
+    if (p->letter == 0 && !key_known(p)) {
         p->key_length = 0;
         return false;
     }
@@ -263,8 +289,33 @@ static enum prompt_event take_line(struct prompt *p)
     return PROMPT_LINE;
 }
 
+static void beep(struct prompt *p)
+{
+    evbuffer_add(p->shown, "\a", 1);
+    p->key_length = 0;
+}
+
+// A letter that is not ASCII, byte by byte. What is none of the locale's letters is not taken.
+static void take_letter(struct prompt *p, char c)
+{
+    mbstate_t state = {0};
+    wchar_t letter = 0;
+    p->key[p->key_length++] = c;
+    size_t n = mbrtowc(&letter, p->key, p->key_length, &state);
+    if (n == (size_t)-2)
+        return; // not whole yet
+    if (n == p->key_length && iswprint((wint_t)letter)) {
+        p->letter = letter;
+        (void)give_key(p);
+    } else {
+        beep(p);
+    }
+}
+
 static enum prompt_event take_byte(struct prompt *p, char c)
 {
+    if ((unsigned char)p->key[0] >= 0x80 && (unsigned char)c < 0x80)
+        p->key_length = 0; // the rest of a letter did not come
     bool first = p->key_length == 0;
     if (first && c == CTRL_C) {
         evbuffer_add(p->shown, "^C\n", 3);
@@ -279,8 +330,12 @@ static enum prompt_event take_byte(struct prompt *p, char c)
     if (first && c == TAB)
         return PROMPT_COMPLETE;
     bool text = (unsigned char)c >= 0x20 && c != DELETE;
-    if ((unsigned char)c >= 0x80 || (first && text && line_length(p) >= LINE_BYTES - 64)) {
-        evbuffer_add(p->shown, "\a", 1); // words of commands are ASCII
+    if (first && text && line_length(p) >= LINE_BYTES - 64) {
+        beep(p);
+        return PROMPT_MORE;
+    }
+    if ((unsigned char)c >= 0x80 && (first || (unsigned char)p->key[0] >= 0x80)) {
+        take_letter(p, c);
         return PROMPT_MORE;
     }
     add_to_key(p, c);

@@ -1,6 +1,7 @@
 // Keys at the console's prompt. Whatever the bytes: it never waits, every call takes something, and no line
 // is longer than a line may be.
 #include <fcntl.h>
+#include <locale.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ static int open_terminal(void)
 {
     static int master = -1; // one for all inputs
     char name[64];
+    (void)setlocale(LC_CTYPE, "C.UTF-8");
     setenv("TERM", "none", 1); // as in a connection process, which can read no database of terminals
     if (master < 0)
         master = posix_openpt(O_RDWR | O_NOCTTY);

@@ -1,6 +1,7 @@
 // The prompt of the console: keys become lines. The screen is not compared byte by byte, which would be a
 // test of libedit; what counts is the line, the event, and that half a key never makes anybody wait.
 #include <fcntl.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ static int set_up(void **state)
 {
     struct desk *d = calloc(1, sizeof *d);
     char name[64];
+    assert_non_null(setlocale(LC_CTYPE, "C.UTF-8"));
     setenv("TERM", "none", 1); // as in a connection process, which can read no database of terminals
     d->master = posix_openpt(O_RDWR | O_NOCTTY);
     assert_true(d->master >= 0);
@@ -68,17 +70,23 @@ static void keys_become_lines(void **state)
         {"list\r", "list"},
         {"list\n", "list"},
         {"\r", ""},
-        {"lxist\033[D\033[D\033[D\177\r", "list"}, // left three times, rub out
-        {"ist\001l\r", "list"},                    // to the beginning
-        {"ist\033[Hl\r", "list"},                  // Home
-        {"ist\033OHl\005 x\r", "list x"},          // Home as others send it; to the end
-        {"listen\033[D\033[D\013\r", "list"},      // the rest away
-        {"one two\027\r", "one "},                 // a word away
-        {"one\025two\r", "two"},                   // all away
-        {"\033[A\033[A\r", "one"},                 // two lines back; libedit drops the blank
-        {"li\xc3\xa4st\r", "list"},                // only ASCII
-        {"a\033[99;99;99;99Xb\r", "ab"},           // a key nobody has
-        {"a\033[3~b\033[1;5Dc\r", "cab"},          // delete nothing; a word left
+        {"lxist\033[D\033[D\033[D\177\r", "list"},                  // left three times, rub out
+        {"ist\001l\r", "list"},                                     // to the beginning
+        {"ist\033[Hl\r", "list"},                                   // Home
+        {"ist\033OHl\005 x\r", "list x"},                           // Home as others send it; to the end
+        {"listen\033[D\033[D\013\r", "list"},                       // the rest away
+        {"one two\027\r", "one "},                                  // a word away
+        {"one\025two\r", "two"},                                    // all away
+        {"\033[A\033[A\r", "one"},                                  // two lines back; libedit drops the blank
+        {"r\xc3\xa4t\r", "r\xc3\xa4t"},                             // two bytes
+        {"\xe6\x97\xa5\xe6\x9c\xac\r", "\xe6\x97\xa5\xe6\x9c\xac"}, // wide ones
+        {"\xe6\x97\xa5\xc3\xa4x\033[D\033[D\033[3~\r", "\xe6\x97\xa5x"}, // the middle one away
+        {"a\xc3\xe6\x97x\xa5y\r", "axy"},                                // halves are none
+        {"a\xc2\x9b"
+         "b\r",
+         "ab"},                           // CSI of eight bits
+        {"a\033[99;99;99;99Xb\r", "ab"},  // a key nobody has
+        {"a\033[3~b\033[1;5Dc\r", "cab"}, // delete nothing; a word left
     };
     for (size_t piece = 1; piece < 20; piece += 9) { // also when every key comes in bits
         for (size_t i = 0; i < COUNT(rows); i++) {
