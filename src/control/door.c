@@ -15,6 +15,7 @@
 #include "control/admin_socket.h"
 #include "control/agent.h"
 #include "control/box_flow.h"
+#include "control/describe.h"
 #include "control/dial.h"
 #include "control/metrics.h"
 #include "control/usage.h"
@@ -37,6 +38,7 @@ struct door {
     uint64_t flow_ticket;
     struct dial *dial;
     bool woke;      // the box was not awake
+    bool made;      // nor was there one
     bool dials_ssh; // the box's own sshd, which may still have to come up
     struct door_answer answer;
     uint64_t began, deadline; // monotonic ms
@@ -146,6 +148,24 @@ static void note_way(struct door *d, int fd)
         snprintf(d->via, sizeof d->via, strchr(host, ':') != NULL ? "via [%s]:%s" : "via %s:%s", host, port);
 }
 
+// Whoever waited for a new box is told what they have got, and where it is looked after.
+static void tell_made(struct door *d)
+{
+    const struct config *config = d->control->config;
+    char text[300], cpu[32], memory[32], disk[32], port[16] = "";
+    if (!d->made || d->progress == NULL)
+        return;
+    snprintf(text, sizeof text, "Your box is ready: %s, %s of memory, %s of disk.\n",
+             describe_cpu(d->row.cpu, cpu, sizeof cpu), size_format(d->row.memory, memory, sizeof memory),
+             size_format(d->row.disk, disk, sizeof disk));
+    d->progress(d->arg, d->id, text);
+    if (config->public_port != 22)
+        snprintf(port, sizeof port, "-p %u ", (unsigned)config->public_port);
+    snprintf(text, sizeof text, "To look after it: ssh %sctl@%.200s help\n", port,
+             config->public_host[0] == '\0' ? "GATEWAY" : config->public_host);
+    d->progress(d->arg, d->id, text);
+}
+
 static void wake(struct door *d);
 
 static void on_connected(void *arg, int fd, const struct fault *f)
@@ -181,6 +201,7 @@ static void on_connected(void *arg, int fd, const struct fault *f)
         }
         d->answer.user = d->row.user;
         d->answer.hostkeys = d->row.hostkeys;
+        tell_made(d);
     }
     give(d);
 }
@@ -202,6 +223,7 @@ static void on_awake(void *arg, const struct box_row *row, const struct box_resu
     struct door *d = arg;
     d->flow_ticket = 0;
     d->woke = d->woke || result->started || result->created;
+    d->made = d->made || result->created;
     if (result->code != ERR_NONE) {
         metrics_wake(d->control, false, 0);
         char text[480];

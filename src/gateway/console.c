@@ -151,8 +151,8 @@ static bool send_run(struct console *c, const char *line)
     for (size_t i = 0; i < count; i++) // not UTF-8: json_string gives NULL, which append refuses
         json_array_append_new(argv, json_string(words[i]));
     bool utf8 = json_array_size(argv) == count;
-    json_t *root = json_pack("{s:o, s:b, s:b, s:b, s:i}", "argv", argv, "tty_in", c->tty, "tty_out", c->tty,
-                             "tty_err", c->tty, "columns", (int)c->columns);
+    json_t *root = json_pack("{s:o, s:b, s:b, s:b, s:i, s:b}", "argv", argv, "tty_in", c->tty, "tty_out",
+                             c->tty, "tty_err", c->tty, "columns", (int)c->columns, "colours", c->colours);
     char *text = root == NULL ? NULL : json_dumps(root, JSON_COMPACT);
     size_t length = text == NULL ? 0 : strlen(text);
     char *packet = length == 0 || length > FRAME_PAYLOAD_MAX ? NULL : malloc(length + 1);
@@ -204,6 +204,7 @@ struct console *console_new(struct event_base *base, int fd, struct chan *chan, 
     }
     c->chan = chan;
     c->tty = terminal->there;
+    c->colours = terminal->colours;
     c->columns = terminal->columns;
     c->rows = terminal->rows;
     snprintf(c->user, sizeof c->user, "%s", terminal->user);

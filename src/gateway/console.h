@@ -12,6 +12,7 @@ struct console;
 // Of the client. A shell request with one gets a prompt (gateway/shell.h).
 struct console_terminal {
     bool there;
+    bool colours;
     const char *kind; // TERM
     uint32_t columns, rows;
     const char *user;    // for the prompt

@@ -23,7 +23,7 @@ struct console {
     char user[32], term[64];
     uint32_t columns, rows;
     bool interactive;
-    bool tty, wants_input, input_ended, exited;
+    bool tty, colours, wants_input, input_ended, exited;
     bool framed; // the containarium program is at the other end: its frames pass as they are
     size_t have; // bytes of its next frame
     unsigned char frame[FRAME_HEAD + FRAME_PAYLOAD_MAX + 1];

@@ -19,8 +19,9 @@ void console_shell_show(struct console *c)
 static void shell_on_run(void *arg, json_t *argv, bool shown)
 {
     struct console *c = arg;
-    json_t *run = json_pack("{s:o, s:b, s:b, s:b, s:b, s:b, s:i}", "argv", argv, "tty_in", shown, "tty_out",
-                            shown, "tty_err", shown, "more", 1, "console", 1, "columns", (int)c->columns);
+    json_t *run = json_pack("{s:o, s:b, s:b, s:b, s:b, s:b, s:i, s:b}", "argv", argv, "tty_in", shown,
+                            "tty_out", shown, "tty_err", shown, "more", 1, "console", 1, "columns",
+                            (int)c->columns, "colours", c->colours);
     char *text = run == NULL ? NULL : json_dumps(run, JSON_COMPACT);
     c->shown = shown;
     if (text != NULL)

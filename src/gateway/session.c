@@ -51,7 +51,7 @@ struct session {
     struct console *console;
     int console_fd; // between the answer and the start
     struct wait_line *wait;
-    char doing[120];         // what the control plane last said it is doing
+    char doing[200];         // what the control plane last said it is doing
     struct event *exit_wait; // runs from the program's EOF on
     bool exit_overdue;
 };
@@ -141,7 +141,7 @@ static void on_opened(void *arg, const struct message *answer, const int *fds, s
     struct fault f;
     connection_wake(s->channel.connection);
     if (answer->type == MESSAGE_PROGRESS) {
-        snprintf(s->doing, sizeof s->doing, "%.110s", answer->text);
+        snprintf(s->doing, sizeof s->doing, "%.190s", answer->text);
         wait_line_text(s->wait, s->doing);
     } else if (!channel_answered(&s->channel, answer, fds, fd_count, &f)) {
         snprintf(s->refused, sizeof s->refused, "%s", f.text);
@@ -236,6 +236,15 @@ static enum err request_start(struct session *s)
     return client_request_shell(s->box);
 }
 
+// As no-color.org has it, for who sends that variable along.
+static bool shows_colours(const struct session *s)
+{
+    bool shown = s->term[0] != '\0' && strcmp(s->term, "dumb") != 0;
+    for (size_t i = 0; i < s->env_count; i++)
+        shown = shown && (strcmp(s->env[i].name, "NO_COLOR") != 0 || s->env[i].value[0] == '\0');
+    return shown;
+}
+
 static bool step_waiting(struct session *s)
 {
     struct connection *c = s->channel.connection;
@@ -248,8 +257,13 @@ static bool step_waiting(struct session *s)
     if (s->console_fd >= 0) {
         if (s->start == NULL)
             return false;
-        const struct console_terminal terminal = {s->have_pty, s->term, s->columns,
-                                                  s->rows,     c->user, c->may.command};
+        const struct console_terminal terminal = {.there = s->have_pty,
+                                                  .colours = s->have_pty && shows_colours(s),
+                                                  .kind = s->term,
+                                                  .columns = s->columns,
+                                                  .rows = s->rows,
+                                                  .user = c->user,
+                                                  .command = c->may.command};
         s->console =
             console_new(c->base, s->console_fd, s->channel.chan, ask_view(s->start), &terminal, on_wake, c);
         s->console_fd = -1;

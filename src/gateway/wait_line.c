@@ -73,10 +73,25 @@ struct wait_line *wait_line_new(struct event_base *base, struct chan *chan, void
     return w;
 }
 
+static void say(struct wait_line *w, const char *text, size_t length)
+{
+    char line[200];
+    int n = snprintf(line, sizeof line, "\r\033[K%.*s\r\n", length < 180 ? (int)length : 180, text);
+    if (n > 0 && chan_room(w->chan) >= (size_t)n)
+        (void)chan_write(w->chan, CHAN_STDERR, line, (size_t)n);
+    w->shown = false;
+    w->wake(w->arg);
+}
+
 void wait_line_text(struct wait_line *w, const char *text)
 {
+    size_t length = strcspn(text, "\n");
     if (w == NULL)
         return;
+    if (text[length] == '\n') {
+        say(w, text, length);
+        return;
+    }
     snprintf(w->text, sizeof w->text, "%.110s", text);
     w->told = true;
     if (w->shown)

@@ -13,7 +13,8 @@ struct wait_line;
 // memory, which every call below accepts.
 struct wait_line *wait_line_new(struct event_base *base, struct chan *chan, void (*wake)(void *arg),
                                 void *arg);
-void wait_line_text(struct wait_line *w, const char *text); // what is being done now
-void wait_line_free(struct wait_line *w);                   // wipes the line if it was shown
+// What is being done now. A text that ends with a newline is no such thing: it is shown at once, and stays.
+void wait_line_text(struct wait_line *w, const char *text);
+void wait_line_free(struct wait_line *w); // wipes the line if it was shown
 
 #endif

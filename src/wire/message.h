@@ -36,7 +36,7 @@ enum message_type {
     MESSAGE_KEY_OK,
     MESSAGE_WELCOME,  // token, user, console; what its sessions may: pty, agent, and command if that alone;
                       // descriptor: the user's bandwidth, see wire/bandwidth.h
-    MESSAGE_PROGRESS, // text for people
+    MESSAGE_PROGRESS, // text for people; one that ends with a newline is to stay on their screen
     MESSAGE_OPENED,   // door; user, hostkeys for DOOR_BOX; descriptors, see enum door_kind
     MESSAGE_KICK,     // text: end this connection and say why
     MESSAGE_BAN,      // address, until: nobody from there (a subnet) is let in
