@@ -259,6 +259,8 @@ static bool start_run(struct conversation *t, const json_t *object)
                                       .tty_in = json_flag(object, "tty_in"),
                                       .tty_out = json_flag(object, "tty_out"),
                                       .tty_err = json_flag(object, "tty_err"),
+                                      .columns = json_integer_value(json_object_get(object, "columns")),
+                                      .colours = json_flag(object, "colours"),
                                       .cli = json_flag(object, "cli"),
                                       .console = json_flag(object, "console")};
     t->more = json_flag(object, "more");

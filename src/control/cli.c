@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define DEFAULT_SOCKET "/run/containarium/control.sock"
@@ -47,8 +48,17 @@ int cli_out(struct cli *c, const char *data, size_t length)
     return -1;
 }
 
+// As no-color.org has it: any value but an empty one says no.
+static bool shows_colours(void)
+{
+    const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+    return isatty(STDOUT_FILENO) && (no == NULL || no[0] == '\0') && term != NULL && term[0] != '\0' &&
+           strcmp(term, "dumb") != 0;
+}
+
 json_t *cli_request(const struct cli *c)
 {
+    struct winsize size = {.ws_col = 0};
     json_t *words = json_array();
     for (int i = 0; i < c->argc; i++) {
         json_t *word = json_string(c->argv[i]);
@@ -59,8 +69,10 @@ json_t *cli_request(const struct cli *c)
         }
         json_array_append_new(words, word);
     }
-    return json_pack("{s:o, s:b, s:b, s:b, s:b}", "argv", words, "tty_in", isatty(STDIN_FILENO), "tty_out",
-                     isatty(STDOUT_FILENO), "tty_err", isatty(STDERR_FILENO), "cli", 1);
+    (void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &size); // stays 0 where there is no terminal
+    return json_pack("{s:o, s:b, s:b, s:b, s:i, s:b, s:b}", "argv", words, "tty_in", isatty(STDIN_FILENO),
+                     "tty_out", isatty(STDOUT_FILENO), "tty_err", isatty(STDERR_FILENO), "columns",
+                     (int)size.ws_col, "colours", shows_colours(), "cli", 1);
 }
 
 bool cli_split_server(const char *server, char *host, size_t size, const char **port)

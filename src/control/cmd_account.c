@@ -106,6 +106,7 @@ static void on_listed(struct command_run *run)
         l.array = json_array();
     else
         l.table = table_new();
+    table_spare(l.table, 0); // which USER tells
     table_row(l.table, "NAME\tUSER\tSTATE\tIP\tCPU\tMEMORY\tQUOTA\tAUTOSTART\tIDLE");
     if (account_each(run->control->store, list_one, &l, &f) != ERR_NONE) {
         json_decref(l.array);

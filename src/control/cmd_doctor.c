@@ -8,6 +8,7 @@
 #include "control/command_run.h"
 #include "control/dial.h"
 #include "control/doctor.h"
+#include "control/table.h"
 
 #define GREETING_MS 2000
 
@@ -43,14 +44,32 @@ static void print_json(struct command_run *run, const struct findings *all, bool
     verb_result(run, json_pack("{s:b, s:o}", "well", well, "checks", checks));
 }
 
+static const char *tint_of(enum finding_level level)
+{
+    return level == FINDING_OK ? TINT_GOOD : level == FINDING_WARN ? TINT_CARE : TINT_BAD;
+}
+
 static void print_text(struct command_run *run, const struct findings *all)
 {
+    unsigned failed = 0, warned = 0;
+    struct table *t = table_new();
     for (size_t i = 0; i < all->count; i++) {
         const struct finding *one = &all->list[i];
-        verb_out(run, "%-5s %-12s %s\n", finding_level_name(one->level), one->what, one->text);
+        failed += one->level == FINDING_FAIL;
+        warned += one->level == FINDING_WARN;
+        table_row(t, "%s\t%s\t%s", finding_level_name(one->level), one->what, one->text);
+        table_tint(t, run->colours ? tint_of(one->level) : "");
         if (one->mend[0] != '\0')
-            verb_out(run, "%-5s %-12s To mend it: %s\n", "", "", one->mend);
+            table_row(t, "\t\tTo mend it: %s", one->mend);
     }
+    verb_table(run, t);
+    table_free(t);
+    if (failed > 0)
+        verb_out(run, "\n%u of %zu checks failed; warnings: %u.\n", failed, all->count, warned);
+    else if (warned > 0)
+        verb_out(run, "\nNothing failed; warnings: %u.\n", warned);
+    else
+        verb_out(run, "\nAll is well.\n");
 }
 
 static void print_findings(struct command_run *run)

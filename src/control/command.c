@@ -9,6 +9,8 @@
 #include "control/command_run.h"
 #include "control/writer.h"
 
+#define COLUMNS_MIN 40 // of a terminal that output is laid out for
+#define COLUMNS_MAX 1000
 #define TYPED_MAX 40 // bytes of a wrong word that are shown again
 
 static const struct command_option common_options[] = {
@@ -98,7 +100,9 @@ static void unknown_verb(struct command_run *run, char *const *argv, size_t argc
                        argv[0]);
         return;
     }
-    const char *name = command_suggest(typed, names, count);
+    const char *name = command_from_elsewhere(argv[0], names, count);
+    if (name == NULL)
+        name = command_suggest(typed, names, count);
     if (name == NULL)
         name = command_suggest(argv[0], names, count);
     if (name != NULL)
@@ -269,8 +273,8 @@ static bool check_count(struct command_run *run)
         return false;
     }
     if (count > c->max) {
-        verb_usage(run, "\"%s\" is one word too many: %s %s", run->words[run->word_count - 1], c->name,
-                   c->args);
+        verb_usage(run, "\"%s\" is one word too many: %s%s%s", run->words[run->word_count - 1], c->name,
+                   c->args[0] == '\0' ? " takes none" : " ", c->args);
         return false;
     }
     return true;
@@ -455,6 +459,9 @@ struct command_run *command_start(struct control *c, const struct identity *who,
     run->tty_err = request->tty_err;
     run->cli = request->cli || who->local;
     run->console = request->console;
+    run->colours = request->tty_out && request->colours;
+    if (request->tty_out && request->columns >= COLUMNS_MIN && request->columns <= COLUMNS_MAX)
+        run->columns = (unsigned)request->columns;
     run->wait = RUN_BUSY;
     run->argv = calloc(request->argc + 1, sizeof *run->argv);
     for (size_t i = 0; run->argv != NULL && i < request->argc && i < RUN_WORDS_MAX; i++) {

@@ -52,6 +52,8 @@ void command_dump_mdoc(FILE *out);
 
 // The name of the table nearest to what was typed, or NULL if none is near.
 const char *command_suggest(const char *typed, const char *const *names, size_t count);
+// What other tools call one of these, e.g. "ls" is list; NULL if they do not.
+const char *command_from_elsewhere(const char *typed, const char *const *names, size_t count);
 
 // May this role use the command, on their own account or on another's? The only place that decides it.
 bool command_allowed(const struct command *command, enum role role, bool other);
@@ -77,6 +79,8 @@ struct command_request {
     bool cli;     // the caller is the containarium program: it reads and writes files on its side, and its
                   // terminal echoes by itself
     bool console; // typed at the prompt of `ssh ctl@gateway`; without words it greets
+    bool colours; // the terminal shows them, and nobody said NO_COLOR
+    long long columns;
 };
 
 // Starts one. The sink may be called before this returns, its exit included. NULL: out of memory.

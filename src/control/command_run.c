@@ -94,7 +94,7 @@ void verb_out_text(struct command_run *run, const char *text)
 
 void verb_table(struct command_run *run, struct table *t)
 {
-    char *text = table_text(t);
+    char *text = table_text(t, run->columns);
     if (text == NULL)
         verb_failf(run, ERR_MEMORY, "out of memory");
     else

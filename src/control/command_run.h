@@ -40,6 +40,8 @@ struct command_run {
     bool detached;
     bool tty_in, tty_out, tty_err;
     bool cli, console; // see command_request
+    bool colours;
+    unsigned columns; // of the terminal that output goes to; 0: to none
     bool json;
 
     char **argv; // as typed

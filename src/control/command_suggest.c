@@ -1,4 +1,4 @@
-// The nearest word to one that was typed wrongly. Pure.
+// The word that was meant by one that is none. Pure.
 #include <string.h>
 
 #include "control/command.h"
@@ -46,4 +46,29 @@ const char *command_suggest(const char *typed, const char *const *names, size_t 
         }
     }
     return nearest;
+}
+
+// What people type who come from elsewhere; no verbs, but a hint at ours.
+static const struct {
+    const char *typed, *verb;
+} elsewhere[] = {
+    {"status", "info"},     {"show", "info"},         {"ls", "list"},
+    {"ps", "list"},         {"rm", "delete"},         {"remove", "delete"},
+    {"add", "create"},      {"adduser", "create"},    {"useradd", "create"},
+    {"enroll", "invite"},   {"ban", "bans add"},      {"unban", "bans remove"},
+    {"w", "sessions list"}, {"who", "sessions list"}, {"kill", "sessions kill"},
+    {"log", "audit"},       {"logs", "audit"},        {"ssh-config", "export"},
+    {"reboot", "restart"},  {"poweroff", "stop"},     {"halt", "stop"},
+    {"wake", "start"},      {"id", "whoami"},         {"man", "help"},
+};
+
+const char *command_from_elsewhere(const char *typed, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++) {
+        for (size_t j = 0; j < count && strcmp(elsewhere[i].typed, typed) == 0; j++) {
+            if (strcmp(elsewhere[i].verb, names[j]) == 0)
+                return names[j];
+        }
+    }
+    return NULL;
 }

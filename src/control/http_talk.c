@@ -135,6 +135,8 @@ void http_run_converse(struct http_runs_owner *owner, struct evhttp_request *req
                                       .tty_in = json_is_true(json_object_get(body, "tty_in")),
                                       .tty_out = json_is_true(json_object_get(body, "tty_out")),
                                       .tty_err = json_is_true(json_object_get(body, "tty_err")),
+                                      .columns = json_integer_value(json_object_get(body, "columns")),
+                                      .colours = json_is_true(json_object_get(body, "colours")),
                                       .cli = true};
     http_run_start(r, &command);
 }

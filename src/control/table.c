@@ -7,16 +7,43 @@
 #include <string.h>
 
 #define COLUMNS_MAX 16
+#define GAP 2             // blanks between columns
+#define INDENT 4          // of a row's second line
+#define WRAP_WIDTH_MIN 24 // narrower, words are not wrapped in a column of their own
+#define NO_COLUMN COLUMNS_MAX
+
+struct row {
+    char *cells; // separated by tabs
+    const char *tint;
+};
 
 struct table {
-    char **rows; // cells separated by tabs
+    struct row *rows;
     size_t count, room;
+    unsigned spare;
     bool failed;
+};
+
+// Where everything goes.
+struct layout {
+    size_t widths[COLUMNS_MAX]; // of the widest cell
+    bool breaks[COLUMNS_MAX];   // a new line begins before this column
+    size_t columns, screen;     // screen: 0 = no end
+    unsigned left_out;
 };
 
 struct table *table_new(void)
 {
-    return calloc(1, sizeof(struct table));
+    struct table *t = calloc(1, sizeof *t);
+    if (t != NULL)
+        t->spare = NO_COLUMN;
+    return t;
+}
+
+void table_spare(struct table *t, unsigned column)
+{
+    if (t != NULL)
+        t->spare = column;
 }
 
 void table_free(struct table *t)
@@ -24,9 +51,15 @@ void table_free(struct table *t)
     if (t == NULL)
         return;
     for (size_t i = 0; i < t->count; i++)
-        free(t->rows[i]);
+        free(t->rows[i].cells);
     free(t->rows);
     free(t);
+}
+
+void table_tint(struct table *t, const char *tint)
+{
+    if (t != NULL && t->count > 0)
+        t->rows[t->count - 1].tint = tint;
 }
 
 void table_row(struct table *t, const char *format, ...)
@@ -48,7 +81,7 @@ void table_row(struct table *t, const char *format, ...)
     }
     if (t->count == t->room) {
         size_t room = t->room == 0 ? 32 : t->room * 2;
-        char **rows = reallocarray(t->rows, room, sizeof *rows);
+        struct row *rows = reallocarray(t->rows, room, sizeof *rows);
         if (rows == NULL) {
             t->failed = true;
             free(text);
@@ -57,7 +90,7 @@ void table_row(struct table *t, const char *format, ...)
         t->rows = rows;
         t->room = room;
     }
-    t->rows[t->count++] = text;
+    t->rows[t->count++] = (struct row){text, ""};
 }
 
 // Characters, not bytes: continuation bytes of UTF-8 take no room.
@@ -69,48 +102,130 @@ static size_t width(const char *cell, size_t length)
     return n;
 }
 
-static void measure(const struct table *t, size_t *widths)
-{
-    for (size_t i = 0; i < t->count; i++) {
-        const char *cell = t->rows[i];
-        for (size_t column = 0; column < COLUMNS_MAX; column++) {
-            size_t length = strcspn(cell, "\t");
-            size_t w = width(cell, length);
-            if (w > widths[column])
-                widths[column] = w;
-            if (cell[length] == '\0')
-                break;
-            cell += length + 1;
-        }
-    }
-}
+// Calls one(arg, column, cell, length, last) for each cell of a row.
+typedef void (*cell_fn)(void *arg, size_t column, const char *cell, size_t length, bool last);
 
-static void print_row(FILE *out, const char *cell, const size_t *widths)
+static void each_cell(const char *cell, cell_fn one, void *arg)
 {
     for (size_t column = 0; column < COLUMNS_MAX; column++) {
         size_t length = strcspn(cell, "\t");
-        fwrite(cell, 1, length, out);
-        if (cell[length] == '\0')
+        bool last = cell[length] == '\0' || column + 1 == COLUMNS_MAX;
+        one(arg, column, cell, length, last);
+        if (last)
             break;
-        fprintf(out, "%*s", (int)(widths[column] - width(cell, length)) + 2, "");
         cell += length + 1;
     }
-    fputc('\n', out);
 }
 
-char *table_text(struct table *t)
+static void measure_cell(void *arg, size_t column, const char *cell, size_t length, bool last)
 {
-    size_t widths[COLUMNS_MAX] = {0};
+    struct layout *l = arg;
+    size_t w = width(cell, length);
+    (void)last;
+    l->widths[column] = w > l->widths[column] ? w : l->widths[column];
+    l->columns = column + 1 > l->columns ? column + 1 : l->columns;
+}
+
+static void lay_out(const struct table *t, size_t screen, struct layout *l)
+{
+    size_t sum = 0, at = 0;
+    *l = (struct layout){.screen = screen, .left_out = NO_COLUMN};
+    for (size_t i = 0; i < t->count; i++)
+        each_cell(t->rows[i].cells, measure_cell, l);
+    for (size_t i = 0; i < l->columns; i++)
+        sum += l->widths[i] + (i > 0 ? GAP : 0);
+    if (screen == 0 || sum <= screen)
+        return;
+    l->left_out = t->spare;
+    for (size_t i = 0; i < l->columns; i++) {
+        if (i == l->left_out)
+            continue;
+        size_t w = l->widths[i];
+        if (i + 1 == l->columns && w > WRAP_WIDTH_MIN) // each row for itself, see print_cell
+            w = WRAP_WIDTH_MIN;
+        l->breaks[i] = at > INDENT && at + w > screen;
+        at = (l->breaks[i] ? INDENT : at) + w + GAP;
+    }
+}
+
+// ---- printing
+
+struct line {
+    FILE *out;
+    const struct layout *layout;
+    const char *tint;
+    size_t at;  // columns printed
+    size_t gap; // blanks owed before the next cell
+};
+
+static void new_line(struct line *l, size_t indent)
+{
+    fprintf(l->out, "\n%*s", (int)indent, "");
+    l->at = indent;
+    l->gap = 0;
+}
+
+// Word by word, in the room from here to the end of the screen.
+static void print_wrapped(struct line *l, const char *cell, size_t length)
+{
+    size_t start = l->at, screen = l->layout->screen;
+    while (length > 0) {
+        const char *blank = memchr(cell, ' ', length);
+        size_t n = blank == NULL ? length : (size_t)(blank - cell), w = width(cell, n);
+        if (l->at > start && l->at + 1 + w > screen)
+            new_line(l, start);
+        else if (l->at > start)
+            l->at += (size_t)fprintf(l->out, " ");
+        fwrite(cell, 1, n, l->out);
+        l->at += w;
+        n += blank != NULL;
+        cell += n;
+        length -= n;
+    }
+}
+
+static void print_cell(void *arg, size_t column, const char *cell, size_t length, bool last)
+{
+    struct line *l = arg;
+    const struct layout *layout = l->layout;
+    size_t w = width(cell, length), start = l->at + l->gap;
+    if (column == layout->left_out)
+        return;
+    bool too_long = layout->screen > 0 && last && start + w > layout->screen;
+    bool wraps = too_long && start + WRAP_WIDTH_MIN <= layout->screen && memchr(cell, ' ', length) != NULL;
+    if (layout->breaks[column] || (too_long && !wraps && start > INDENT))
+        new_line(l, INDENT);
+    fprintf(l->out, "%*s", (int)l->gap, "");
+    l->at += l->gap;
+    bool tinted = column == 0 && l->tint[0] != '\0';
+    if (tinted)
+        fputs(l->tint, l->out);
+    if (too_long)
+        print_wrapped(l, cell, length);
+    else
+        fwrite(cell, 1, length, l->out);
+    if (tinted)
+        fputs(TINT_END, l->out);
+    l->at += too_long ? 0 : w;
+    l->gap = layout->widths[column] - w + GAP;
+}
+
+char *table_text(struct table *t, unsigned screen)
+{
+    struct layout layout;
     char *text = NULL;
     size_t length = 0;
     if (t == NULL || t->failed)
         return NULL;
-    measure(t, widths);
+    lay_out(t, screen, &layout);
     FILE *out = open_memstream(&text, &length);
     if (out == NULL)
         return NULL;
-    for (size_t i = 0; i < t->count; i++)
-        print_row(out, t->rows[i], widths);
+    for (size_t i = 0; i < t->count; i++) {
+        struct line line = {.out = out, .layout = &layout, .tint = t->rows[i].tint};
+        each_cell(t->rows[i].cells, print_cell, &line);
+        fputc('\n', out);
+    }
     if (fclose(out) != 0) {
         free(text);
         return NULL;
