@@ -115,14 +115,15 @@ static bool is_known(struct control *c, const char *source, const char *fingerpr
            known_source_has(c->store, source, fingerprint, since, &known, &f) == ERR_NONE && known;
 }
 
-static enum err denied_until(struct fault *f, time_t until, const char *what)
+// `why` of bans that came by themselves; an administrator's reason is not for those it is about.
+static enum err denied_until(struct fault *f, time_t until, const char *what, const char *why)
 {
     char when[32];
     if (until == 0)
         return fault_set(f, ERR_DENIED, "%s are not accepted; ask your administrator", what);
     return fault_set(f, ERR_DENIED,
-                     "%s are not accepted until %s; ask your administrator if that is a mistake", what,
-                     when_format(until, when, sizeof when));
+                     "%s are not accepted until %s%s%s; ask your administrator if that is a mistake", what,
+                     when_format(until, when, sizeof when), why[0] == '\0' ? "" : ", after ", why);
 }
 
 enum err bans_check_address(struct control *c, const char *address, struct fault *f)
@@ -132,9 +133,9 @@ enum err bans_check_address(struct control *c, const char *address, struct fault
     char what[120];
     snprintf(what, sizeof what, "connections from %.60s", address);
     if (c->config->allow_from[0] != '\0' && !subnets_have(c->config->allow_from, address))
-        return denied_until(f, 0, what);
+        return denied_until(f, 0, what, "");
     if (subnet_parse(address, &whole) && netset_has(&c->bans->sources, whole.address, time(NULL), &until))
-        return denied_until(f, until, what);
+        return denied_until(f, until, what, "");
     return ERR_NONE;
 }
 
@@ -178,7 +179,7 @@ enum err bans_check_login(struct control *c, const char *login, const char *addr
     e = ban_find(c->store, login, "", now, &row, f); // wherever from
     if (e == ERR_NONE) {
         snprintf(what, sizeof what, "logins as %.32s", login);
-        return denied_until(f, row.until, what);
+        return denied_until(f, row.until, what, "");
     }
     if (e == ERR_NOTFOUND)
         e = ban_find(c->store, login, source, now, &row, f);
@@ -192,7 +193,7 @@ enum err bans_check_login(struct control *c, const char *login, const char *addr
             return ERR_NONE;
         *hopeless = !has_trusted_key(c, login, source);
     }
-    return denied_until(f, row.until, what);
+    return denied_until(f, row.until, what, strcmp(row.actor, BANS_ACTOR) == 0 ? row.reason : "");
 }
 
 // ---- what happens

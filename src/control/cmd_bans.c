@@ -18,11 +18,21 @@ struct listing {
     struct table *table; // or
     json_t *array;
     unsigned count;
+    struct ban_row last;
 };
 
 static const char *state_of(const struct ban_row *row, time_t now)
 {
     return row->lifted != 0 ? "lifted" : row->until != 0 && row->until <= now ? "over" : "in force";
+}
+
+// How `bans add` and `bans remove` name it: "203.0.113.7 --user alice".
+static const char *words_of(const struct ban_row *row, char *out, size_t size)
+{
+    bool both = row->subnet[0] != '\0' && row->user[0] != '\0';
+    snprintf(out, size, "%s%s%s%s", row->subnet, both ? " " : "", row->user[0] == '\0' ? "" : "--user ",
+             row->user);
+    return out;
 }
 
 static enum err list_ban(const struct ban_row *row, void *arg, struct fault *f)
@@ -31,6 +41,7 @@ static enum err list_ban(const struct ban_row *row, void *arg, struct fault *f)
     char since[32], until[32];
     time_t now = time(NULL);
     l->count++;
+    l->last = *row;
     if (l->array == NULL) {
         table_row(l->table, "%s\t%s\t%s\t%s\t%s\t%s\t%s", row->user[0] == '\0' ? "-" : row->user,
                   row->subnet[0] == '\0' ? "-" : row->subnet, when_format(row->created, since, sizeof since),
@@ -53,6 +64,7 @@ void cmd_bans_list(struct command_run *run)
     struct listing l = {.table = NULL};
     struct fault f;
     struct store *s = run->control->store;
+    char words[160];
     bool history = verb_flag(run, "history");
     if (run->json)
         l.array = json_array();
@@ -70,6 +82,10 @@ void cmd_bans_list(struct command_run *run)
         verb_note(run, history ? "There never was a ban." : "Nobody is banned. For earlier bans: --history.");
     } else {
         verb_table(run, l.table);
+        if (!history)
+            verb_note(run, "To lift %s: %s bans remove %s",
+                      l.count == 1 ? "it" : "one, for instance the last", verb_program(run),
+                      words_of(&l.last, words, sizeof words));
     }
     table_free(l.table);
     verb_done(run);
@@ -206,6 +222,36 @@ void cmd_bans_add(struct command_run *run)
         verb_commit(run, on_banned);
 }
 
+// Bans that somebody who named no such one may have meant: of the same user, or from the same address.
+struct meant {
+    const struct ban_row *asked;
+    struct ban_row near;
+    unsigned count;
+};
+
+static enum err look_near(const struct ban_row *row, void *arg, struct fault *f)
+{
+    struct meant *m = arg;
+    (void)f;
+    if ((m->asked->user[0] == '\0' || strcmp(m->asked->user, row->user) == 0) &&
+        (m->asked->subnet[0] == '\0' || strcmp(m->asked->subnet, row->subnet) == 0)) {
+        m->near = *row;
+        m->count++;
+    }
+    return ERR_NONE;
+}
+
+static void hint_at_bans(struct command_run *run, const struct ban_row *asked)
+{
+    struct meant m = {.asked = asked};
+    char words[160];
+    if (ban_each_in_force(run->control->store, time(NULL), look_near, &m, NULL) == ERR_NONE && m.count == 1)
+        verb_hint(run, "There is another: %s bans remove %s", verb_program(run),
+                  words_of(&m.near, words, sizeof words));
+    else
+        verb_hint(run, "What is in force: %s bans list", verb_program(run));
+}
+
 static void on_lifted(struct command_run *run)
 {
     const struct ban_row *row = run->state;
@@ -226,7 +272,7 @@ void cmd_bans_remove(struct command_run *run)
     if (e == ERR_NONE)
         e = bans_lift(run->control, row->user, row->subnet, run->who.actor, time(NULL), &f);
     if (e == ERR_NOTFOUND)
-        verb_hint(run, "What is in force: %s bans list", verb_program(run));
+        hint_at_bans(run, row);
     if (e != ERR_NONE)
         verb_fail(run, &f);
     else

@@ -110,21 +110,24 @@ static void on_invited(struct command_run *run)
         return;
     }
     if (exists && i->row.account_id == run->who.account_id)
-        verb_note(run, "Run this line on your other machine. It works once, until %s:", expires);
+        verb_note(run, "Run this line on your other machine. It works once, until %s:\n", expires);
     else
-        verb_note(run, "Send this line to %s, over a channel you trust. It works once, until %s:", run->user,
-                  expires);
+        verb_note(run, "Send this line to %s over a channel you trust.\nIt works once, until %s:\n",
+                  run->user, expires);
     verb_out(run, "%s\n", command);
     if (exists)
-        verb_note(run, "%s has an account: the key that is offered with it is added to the others.",
+        verb_note(run, "\n%s has an account: the key that is offered with it is added to the others.",
                   run->user);
     else
         verb_note(run,
-                  "It makes the account %s (role %s) with the key that is offered; the box is made at "
-                  "the first login.",
+                  "\nIt makes the account %s (role %s) with the key that is offered;\n"
+                  "the box is made at the first login.",
                   run->user, role_name(i->row.role));
     if (host_key[0] != '\0')
-        verb_note(run, "The first time, ssh asks about the gateway's ED25519 key; it is %s", host_key);
+        verb_note(run, "The first time, ssh asks about the gateway's key. Answer with its fingerprint:\n  %s",
+                  host_key);
+    if (!exists)
+        verb_note(run, "Whether it was used: %s invites list", verb_program(run));
     if (i->replaced > 0)
         verb_note(run, "An earlier invitation of %s does not work any more.", run->user);
     if (run->control->config->public_host[0] == '\0')

@@ -48,6 +48,15 @@ static enum err list_key(const struct account_key *key, void *arg, struct fault 
     return ERR_NONE;
 }
 
+// Which of them is this machine's? For whoever is about to remove one.
+static void say_own_key(struct command_run *run)
+{
+    char own[PUBKEY_FINGERPRINT_SIZE];
+    describe_own_key(run, own);
+    if (run->account.id == run->who.account_id && own[0] != '\0' && run->tty_out)
+        verb_note(run, "The one you use now: %s", own);
+}
+
 void cmd_keys_list(struct command_run *run)
 {
     struct fault f;
@@ -62,6 +71,7 @@ void cmd_keys_list(struct command_run *run)
         verb_fail(run, &f);
     } else {
         verb_table(run, t);
+        say_own_key(run);
         verb_done(run);
     }
     table_free(t);
@@ -78,6 +88,12 @@ static void cut_sessions(struct command_run *run)
                          "the key of this session was removed");
 }
 
+static void count_session(const struct live_session *session, void *arg)
+{
+    struct change *change = arg;
+    change->kicked += key_list_has(&change->remove, session->fingerprint);
+}
+
 static void say_key(struct command_run *run, const char *what, const struct pubkey *key)
 {
     verb_out(run, "%s %s: %s %s\n", what, run->user, key->fingerprint, key->comment);
@@ -85,8 +101,10 @@ static void say_key(struct command_run *run, const char *what, const struct pubk
 
 static void answer(struct command_run *run)
 {
-    const struct change *change = run->state;
+    struct change *change = run->state;
     bool own = run->account.id == run->who.account_id;
+    if (own) // they are cut last, because this command's own session may be among them
+        gateway_each_live(run->control->gateway, run->account.id, count_session, change);
     if (run->json) {
         verb_result(run, json_pack("{s:s, s:i, s:i, s:i}", "user", run->user, "added", (int)change->added,
                                    "removed", (int)change->removed, "sessions_ended", (int)change->kicked));
@@ -103,7 +121,7 @@ static void answer(struct command_run *run)
             verb_out(run, "%u live session%s ended.\n", change->kicked, change->kicked == 1 ? "" : "s");
     }
     if (own)
-        cut_sessions(run); // last, because this command's own session may be among them
+        cut_sessions(run);
     verb_done(run);
 }
 
@@ -336,10 +354,14 @@ void cmd_keys_remove(struct command_run *run)
                    "%zu keys of %s have the comment \"%.100s\"; name one by its fingerprint",
                    change->remove.count, run->user, search.which);
     else if (search.total == 1 && !verb_flag(run, "force"))
-        verb_failf(run, ERR_CONFLICT,
-                   "this is the last key of %s, who could not log in any more; add another first, or "
-                   "say --force",
-                   run->user);
+        verb_failf(
+            run, ERR_CONFLICT,
+            run->account.id == run->who.account_id
+                ? "this is the last key of %s: you could not log in any more; add another first, or say "
+                  "--force"
+                : "this is the last key of %s, who could not log in any more; add another first, or say "
+                  "--force",
+            run->user);
     else if (remove_keys(run) && revoke_invitations(run))
         verb_commit(run, on_committed);
 }

@@ -29,10 +29,28 @@ static const char *or_dash(const char *text)
     return text == NULL || text[0] == '\0' ? "-" : text;
 }
 
+// For the eye: the address without its port, which no rule is made of.
+static const char *short_address(const char *address, char *out, size_t size)
+{
+    const char *end = address[0] == '[' ? strchr(address, ']') : strrchr(address, ':');
+    snprintf(out, size, "%.*s", end == NULL ? (int)strlen(address) : (int)(end - address),
+             address[0] == '[' ? address + 1 : address);
+    if (address[0] == '[' && out[0] != '\0')
+        out[strcspn(out, "]")] = '\0';
+    return out[0] == '\0' ? "-" : out;
+}
+
+// Enough of a fingerprint to tell two keys apart; `audit` has the whole.
+static const char *short_key(const char *fingerprint, char *out, size_t size)
+{
+    snprintf(out, size, "%.17s...", fingerprint);
+    return fingerprint[0] == '\0' ? "-" : out;
+}
+
 static enum err add_event(const struct audit_record *a, void *arg, struct fault *f)
 {
     struct screen *s = arg;
-    char when[32];
+    char when[32], from[64], key[32];
     (void)f;
     s->rows++;
     if (s->list != NULL)
@@ -41,7 +59,8 @@ static enum err add_event(const struct audit_record *a, void *arg, struct fault 
                                                  a->fingerprint, "reason", a->reason));
     else
         table_row(s->table, "  %s\t%s\t%s\t%s", when_format(a->time, when, sizeof when), or_dash(a->user),
-                  or_dash(a->address), a->event == AUDIT_LOGIN ? a->fingerprint : or_dash(a->reason));
+                  short_address(a->address, from, sizeof from),
+                  a->event == AUDIT_LOGIN ? short_key(a->fingerprint, key, sizeof key) : or_dash(a->reason));
     return ERR_NONE;
 }
 
@@ -62,7 +81,10 @@ static void count_live(const struct live_session *session, void *arg)
 static enum err last_events(struct screen *s, enum audit_event event, const char *title, const char *key,
                             json_t *all, struct fault *f)
 {
-    struct audit_query query = {.event = audit_event_name(event), .since = time(NULL) - HOUR, .limit = ROWS};
+    struct audit_query query = {.event = audit_event_name(event),
+                                .since = time(NULL) - HOUR,
+                                .limit = ROWS,
+                                .named = event == AUDIT_LOGIN_FAILED};
     s->rows = 0;
     s->list = all == NULL ? NULL : json_array();
     s->table = all == NULL ? table_new() : NULL;
@@ -134,22 +156,59 @@ static enum err as_json(struct screen *s, const struct numbers *n, struct fault 
     return e;
 }
 
-static enum err as_screen(struct screen *s, const struct numbers *n, struct fault *f)
+static const char *tint(const struct command_run *run, bool there_is_something)
+{
+    return run->colours && there_is_something ? TINT_CARE : "";
+}
+
+static void print_figures(struct screen *s, const struct numbers *n)
 {
     struct command_run *run = s->run;
+    const char *failed = tint(run, n->failures > 0), *banned = tint(run, n->bans.in_force > 0);
     verb_out(run, "Live sessions:     %u (and %u logging in)\n", s->live,
              gateway_count_unauthenticated(run->control->gateway));
     verb_out(run, "Users today:       %u\n", s->users);
-    verb_out(run, "Last hour:         %llu logins, %llu failed, %llu requests refused\n",
-             (unsigned long long)n->logins, (unsigned long long)n->failures, (unsigned long long)n->refusals);
-    verb_out(run, "Bans in force:     %u (%u ever)\n", n->bans.in_force, n->bans.ever);
+    verb_out(run, "Last hour:         %llu logins, %s%llu failed%s, %llu requests refused\n",
+             (unsigned long long)n->logins, failed, (unsigned long long)n->failures,
+             failed[0] == '\0' ? "" : TINT_END, (unsigned long long)n->refusals);
+    verb_out(run, "Bans in force:     %s%u%s (%u ever)\n", banned, n->bans.in_force,
+             banned[0] == '\0' ? "" : TINT_END, n->bans.ever);
     verb_out(run, "Turned away:       %llu connections since the control plane started\n",
              (unsigned long long)turned_away(run));
+}
+
+// What to look at, if anything.
+static void print_next(struct command_run *run, const struct numbers *n)
+{
+    const char *program = verb_program(run);
+    struct table *t = table_new();
+    if (n->bans.in_force > 0)
+        table_row(t, "  %s bans list\twho is banned, and how to lift it", program);
+    if (n->failures > 0)
+        table_row(t, "  %s audit --event auth-failed --since 1h\twhich keys were tried, and why not",
+                  program);
+    if (n->refusals > 0)
+        table_row(t, "  %s audit --event refused --since 1h\twhat was asked for, and why not", program);
+    table_row(t, "  %s doctor\twhether host, Incus and pool are well", program);
+    verb_out(run, "\n%s\n",
+             n->bans.in_force + n->failures + n->refusals > 0
+                 ? "To look closer:"
+                 : "Quiet: nothing failed or was refused in the last hour, nobody is banned.");
+    verb_table(run, t);
+    table_free(t);
+}
+
+static enum err as_screen(struct screen *s, const struct numbers *n, struct fault *f)
+{
+    struct command_run *run = s->run;
+    print_figures(s, n);
     enum err e = last_events(s, AUDIT_LOGIN, "Last logins", NULL, NULL, f);
     if (e == ERR_NONE)
         e = last_events(s, AUDIT_LOGIN_FAILED, "Last failed logins", NULL, NULL, f);
     if (e == ERR_NONE)
         e = last_events(s, AUDIT_REFUSED, "Last refusals", NULL, NULL, f);
+    if (e == ERR_NONE)
+        print_next(run, n);
     return e;
 }
 

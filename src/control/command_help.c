@@ -5,6 +5,7 @@
 
 #include "base/units.h"
 #include "control/command_run.h"
+#include "control/describe.h"
 #include "control/table.h"
 
 static void print_table(struct command_run *run, struct table *t)
@@ -52,20 +53,35 @@ void command_greet(struct command_run *run)
     verb_out(run, "containarium%s%s: you are %s, role %s.\n", host[0] == '\0' ? "" : " at ", host,
              run->who.actor, role_name(run->who.role));
     if (run->who.role == ROLE_USER)
-        verb_out(run, "info shows your box, keys list your keys. ");
+        verb_out(run, "info shows your box, keys list your keys, help all verbs.\n");
     else
-        verb_out(run, "list shows everybody. ");
-    verb_out(run, "help explains all verbs, Tab completes, exit or Ctrl-D leaves.\n\n");
+        verb_out(run, "list shows everybody, security status the last hour, help all verbs.\n");
+    verb_out(run, "Tab completes, exit or Ctrl-D leaves.\n\n");
     verb_done(run);
 }
 
+struct own_keys {
+    char used[PUBKEY_FINGERPRINT_SIZE];
+    struct command_run *run;
+    unsigned others;
+};
+
 static enum err welcome_key(const struct account_key *key, void *arg, struct fault *f)
 {
-    char added[32];
+    struct own_keys *own = arg;
     (void)f;
-    verb_out(arg, "  %s  %s, since %.10s\n", key->key.fingerprint, key->key.type,
-             when_format(key->added, added, sizeof added));
+    if (strcmp(key->key.fingerprint, own->used) == 0)
+        verb_out(own->run, "  %s  %s\n", key->key.fingerprint, key->key.type);
+    else
+        own->others++;
     return ERR_NONE;
+}
+
+static bool has_box(const struct command_run *run)
+{
+    struct box_row row;
+    return box_get(run->control->store, run->own.id, &row, NULL) == ERR_NONE &&
+           (row.driver == BOX_DRIVER_STATIC || row.phase != BOX_ABSENT);
 }
 
 void command_welcome(struct command_run *run)
@@ -74,22 +90,26 @@ void command_welcome(struct command_run *run)
     const char *host = config->public_host[0] == '\0' ? "GATEWAY" : config->public_host;
     const char *name = run->own.name;
     char port[16] = "";
+    struct own_keys own = {.run = run};
     struct fault f;
     if (config->public_port != 22)
         snprintf(port, sizeof port, "-p %u ", (unsigned)config->public_port);
     if (run->who.joined == JOINED_NEW)
         verb_out(run, "Welcome. You are %s here, and your key is enrolled:\n", name);
     else if (run->who.joined == JOINED_ADDED)
-        verb_out(run, "Welcome back, %s. This key is enrolled beside your others:\n", name);
+        verb_out(run, "Welcome back, %s. This machine's key is enrolled beside your others:\n", name);
     else
         verb_out(run, "You are %s here, and this key is enrolled already:\n", name);
-    if (account_key_each(run->control->store, run->own.id, welcome_key, run, &f) != ERR_NONE) {
+    describe_own_key(run, own.used);
+    if (account_key_each(run->control->store, run->own.id, welcome_key, &own, &f) != ERR_NONE) {
         verb_fail(run, &f);
         return;
     }
     struct table *t = table_new();
-    table_row(t, "  ssh %s%s@%s\tyour own Linux box; the first time it is made while you wait", port, name,
-              host);
+    table_row(t, "  ssh %s%s@%s\t%s", port, name, host,
+              has_box(run) ? "your own Linux box" : "your own Linux box; it is made while you wait");
+    if (own.others > 0)
+        table_row(t, "  ssh %sctl@%s keys list\tall your keys; keys remove shuts one out", port, host);
     table_row(t, "  ssh %sctl@%s help\twhat you can do yourself: keys, snapshots, start, stop", port, host);
     verb_out(run, "\nWhat to type next:\n");
     print_table(run, t);

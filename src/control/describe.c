@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/units.h"
+#include "control/gateway_link.h"
 
 enum box_state describe_state(const struct box_row *row, const struct box_result *result)
 {
@@ -100,6 +101,26 @@ void describe_ssh(struct command_run *run, const struct box_row *row)
              row->user, row->name);
     verb_out(run, "  ssh %s-dev    # with the output of: %s export %s%s in ~/.ssh/config\n", row->user,
              verb_program(run), row->user, config->public_host[0] == '\0' ? " --jump-ip GATEWAY" : "");
+}
+
+struct own_key {
+    const char *address;
+    char *out;
+};
+
+static void look_at_session(const struct live_session *session, void *arg)
+{
+    struct own_key *own = arg;
+    if (strcmp(session->address, own->address) == 0)
+        snprintf(own->out, PUBKEY_FINGERPRINT_SIZE, "%s", session->fingerprint);
+}
+
+void describe_own_key(const struct command_run *run, char out[PUBKEY_FINGERPRINT_SIZE])
+{
+    struct own_key own = {.address = run->who.address, .out = out};
+    out[0] = '\0';
+    if (run->who.account_id != 0)
+        gateway_each_live(run->control->gateway, run->who.account_id, look_at_session, &own);
 }
 
 json_t *describe_time(time_t t)

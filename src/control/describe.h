@@ -32,6 +32,10 @@ json_t *describe_json(const struct account *account, const struct box_row *row, 
 // The keys of an account as a JSON array.
 json_t *describe_keys(struct store *s, int64_t account_id);
 
+// The fingerprint of the key the caller's connection came in with; "" if it is none of the account's
+// connections.
+void describe_own_key(const struct command_run *run, char out[PUBKEY_FINGERPRINT_SIZE]);
+
 // Time as text, JSON null if 0.
 json_t *describe_time(time_t t);
 

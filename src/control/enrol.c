@@ -133,20 +133,48 @@ static enum err make_account(struct control *c, struct enrolment *e, time_t now,
     return code == ERR_NONE ? record(c, e, AUDIT_ACCOUNT_CREATED, role_name(invite->role), f) : code;
 }
 
+struct naming {
+    const char *comment;
+    bool taken;
+};
+
+static enum err look_at_comment(const struct account_key *key, void *arg, struct fault *f)
+{
+    struct naming *n = arg;
+    (void)f;
+    n->taken = n->taken || strcmp(key->key.comment, n->comment) == 0;
+    return ERR_NONE;
+}
+
+// What `keys list` calls the key and `keys remove` takes: "joined-2026-11-24", for the second of a day
+// "joined-2026-11-24-2".
+static enum err name_key(struct control *c, struct enrolment *e, time_t now, struct fault *f)
+{
+    char when[32], *comment = e->key.comment;
+    size_t size = sizeof e->key.comment;
+    struct naming n = {.comment = comment, .taken = true};
+    enum err code = ERR_NONE;
+    when_format(now, when, sizeof when);
+    for (unsigned i = 1; code == ERR_NONE && n.taken; i++) {
+        snprintf(comment, size, i == 1 ? "joined-%.10s" : "joined-%.10s-%u", when, i);
+        n.taken = false;
+        code = account_key_each(c->store, e->account.id, look_at_comment, &n, f);
+    }
+    return code;
+}
+
 enum err enrol_write(struct control *c, struct enrolment *e, time_t now, struct fault *f)
 {
-    char when[32];
     bool added = false;
     enum err code = ERR_NONE;
     if (e->joined == JOINED_AGAIN)
         return ERR_NONE; // an open invitation stays so, for the key it was meant for
     if (e->joined == JOINED_NEW)
         code = make_account(c, e, now, f);
-    if (code == ERR_NONE) {
-        when_format(now, when, sizeof when);
-        snprintf(e->key.comment, sizeof e->key.comment, "joined-%.10s", when); // what `keys list` calls it
+    if (code == ERR_NONE)
+        code = name_key(c, e, now, f);
+    if (code == ERR_NONE)
         code = account_key_add(c->store, e->account.id, &e->key, now, &added, f);
-    }
     if (code == ERR_NONE && added)
         code = record(c, e, AUDIT_KEY_ADDED, e->key.comment, f);
     if (code == ERR_NONE)

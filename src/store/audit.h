@@ -77,6 +77,7 @@ struct audit_query {
     time_t since, until;         // 0 = open
     int64_t after_seq;           // 0 = from the start
     unsigned limit;              // 0 = no limit; newest `limit` rows, delivered oldest first
+    bool named;                  // leave out connections that went away before they said who they are
 };
 typedef enum err (*audit_each_fn)(const struct audit_record *record, void *arg, struct fault *f);
 MUST_CHECK enum err audit_each(struct store *s, const struct audit_query *query, audit_each_fn each,
@@ -127,7 +128,8 @@ struct audit_count {
     uint64_t failures;
 };
 typedef enum err (*audit_count_fn)(const struct audit_count *count, void *arg, struct fault *f);
-// Logins and failed logins since then, a user (login name) at a time, in name order.
+// Logins and failed logins since then, a user (login name) at a time, in name order. Here and above a
+// connection that went away before it said who it is (a port scan, a health check) is no failed login.
 MUST_CHECK enum err audit_count_users(struct store *s, time_t since, audit_count_fn each, void *arg,
                                       struct fault *f);
 

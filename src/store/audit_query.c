@@ -72,6 +72,8 @@ static void filter_where(struct filter *fl, const struct audit_query *query)
         add_condition(fl, " AND time >= ?");
     if (query->until != 0)
         add_condition(fl, " AND time <= ?");
+    if (query->named)
+        add_condition(fl, " AND user <> ''");
 }
 
 // What concerns a user stands under their name, or is what somebody else did in their box: two halves, each
@@ -177,7 +179,7 @@ enum err audit_count_users(struct store *s, time_t since, audit_count_fn each, v
     static const char sql[] =
         "SELECT user, sum(event = 'login'), max(CASE event WHEN 'login' THEN time ELSE 0 END),"
         " sum(event = 'login-failed') FROM audit"
-        " WHERE event IN ('login', 'login-failed') AND time >= ? GROUP BY user ORDER BY user";
+        " WHERE event IN ('login', 'login-failed') AND user <> '' AND time >= ? GROUP BY user ORDER BY user";
     struct query q;
     bool row = true;
     enum err e = query_read(s, sql, &q, f);
@@ -202,7 +204,8 @@ enum err audit_count_users(struct store *s, time_t since, audit_count_fn each, v
 enum err audit_count_event(struct store *s, enum audit_event event, time_t since, uint64_t *out,
                            struct fault *f)
 {
-    static const char sql[] = "SELECT count(*) FROM audit WHERE event = ? AND time >= ?";
+    static const char sql[] = "SELECT count(*) FROM audit WHERE event = ? AND time >= ?"
+                              " AND (event <> 'login-failed' OR user <> '')";
     struct query q;
     bool row = false;
     *out = 0;
