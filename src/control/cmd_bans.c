@@ -17,6 +17,7 @@
 struct listing {
     struct table *table; // or
     json_t *array;
+    bool history;
     unsigned count;
     struct ban_row last;
 };
@@ -43,10 +44,13 @@ static enum err list_ban(const struct ban_row *row, void *arg, struct fault *f)
     l->count++;
     l->last = *row;
     if (l->array == NULL) {
-        table_row(l->table, "%s\t%s\t%s\t%s\t%s\t%s\t%s", row->user[0] == '\0' ? "-" : row->user,
+        char state[16] = "";
+        if (l->history)
+            snprintf(state, sizeof state, "%s\t", state_of(row, now));
+        table_row(l->table, "%s\t%s\t%s\t%s\t%s%s\t%s", row->user[0] == '\0' ? "-" : row->user,
                   row->subnet[0] == '\0' ? "-" : row->subnet, when_format(row->created, since, sizeof since),
-                  row->until == 0 ? "for ever" : when_format(row->until, until, sizeof until),
-                  state_of(row, now), row->lifted != 0 ? row->lifted_by : row->actor, row->reason);
+                  row->until == 0 ? "for ever" : when_format(row->until, until, sizeof until), state,
+                  row->lifted != 0 ? row->lifted_by : row->actor, row->reason);
         return ERR_NONE;
     }
     json_t *one =
@@ -61,28 +65,29 @@ static enum err list_ban(const struct ban_row *row, void *arg, struct fault *f)
 
 void cmd_bans_list(struct command_run *run)
 {
-    struct listing l = {.table = NULL};
+    struct listing l = {.history = verb_flag(run, "history")};
     struct fault f;
     struct store *s = run->control->store;
     char words[160];
-    bool history = verb_flag(run, "history");
     if (run->json)
         l.array = json_array();
     else
         l.table = table_new();
-    table_row(l.table, "USER\tFROM\tSINCE\tUNTIL\tSTATE\tBY\tREASON");
-    enum err e = history ? ban_each(s, HISTORY_ROWS, list_ban, &l, &f)
-                         : ban_each_in_force(s, time(NULL), list_ban, &l, &f);
+    table_row(l.table, "USER\tFROM\tSINCE\tUNTIL\t%sBY\tREASON", l.history ? "STATE\t" : "");
+    table_spare(l.table, 2); // when it began says little about when it ends
+    enum err e = l.history ? ban_each(s, HISTORY_ROWS, list_ban, &l, &f)
+                           : ban_each_in_force(s, time(NULL), list_ban, &l, &f);
     if (e != ERR_NONE) {
         json_decref(l.array);
         verb_fail(run, &f);
     } else if (run->json) {
         verb_result(run, l.array);
     } else if (l.count == 0) {
-        verb_note(run, history ? "There never was a ban." : "Nobody is banned. For earlier bans: --history.");
+        verb_note(run,
+                  l.history ? "There never was a ban." : "Nobody is banned. For earlier bans: --history.");
     } else {
         verb_table(run, l.table);
-        if (!history)
+        if (!l.history)
             verb_note(run, "To lift %s: %s bans remove %s",
                       l.count == 1 ? "it" : "one, for instance the last", verb_program(run),
                       words_of(&l.last, words, sizeof words));

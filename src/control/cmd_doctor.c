@@ -59,8 +59,10 @@ static void print_text(struct command_run *run, const struct findings *all)
         warned += one->level == FINDING_WARN;
         table_row(t, "%s\t%s\t%s", finding_level_name(one->level), one->what, one->text);
         table_tint(t, run->colours ? tint_of(one->level) : "");
-        if (one->mend[0] != '\0')
-            table_row(t, "\t\tTo mend it: %s", one->mend);
+        if (one->mend[0] == '\0')
+            continue;
+        table_row(t, "\t\tTo mend it: %s", one->mend);
+        table_keep_whole(t);
     }
     verb_table(run, t);
     table_free(t);

@@ -92,6 +92,32 @@ static void host_fingerprint(const struct config *config, char out[PUBKEY_FINGER
         out[0] = '\0';
 }
 
+static void tell_invited(struct command_run *run, const struct invitation *i, const char *expires,
+                         const char *host_key)
+{
+    bool exists = i->row.account_id != 0;
+    if (exists && i->row.account_id == run->who.account_id)
+        verb_note(run, "Run the ssh line on your other machine. It works once, until %s.", expires);
+    else
+        verb_note(run, "Send the ssh line to %s over a channel you trust.\nIt works once, until %s.",
+                  run->user, expires);
+    if (exists)
+        verb_note(run, "%s has an account: the key that is offered with it is added to the others.",
+                  run->user);
+    else
+        verb_note(run,
+                  "It makes the account %s (role %s) with the key that is offered;\n"
+                  "the box is made at the first login. Whether it was used: %s invites list",
+                  run->user, role_name(i->row.role), verb_program(run));
+    if (host_key[0] != '\0')
+        verb_note(run, "The first time, ssh asks about the gateway's key. Answer with its fingerprint:\n  %s",
+                  host_key);
+    if (i->replaced > 0)
+        verb_note(run, "An earlier invitation of %s does not work any more.", run->user);
+    if (run->control->config->public_host[0] == '\0')
+        verb_note(run, "Put your gateway's name in place of GATEWAY; [control] public_host says it for you.");
+}
+
 static void on_invited(struct command_run *run)
 {
     char host_key[PUBKEY_FINGERPRINT_SIZE];
@@ -109,29 +135,9 @@ static void on_invited(struct command_run *run)
         verb_done(run);
         return;
     }
-    if (exists && i->row.account_id == run->who.account_id)
-        verb_note(run, "Run this line on your other machine. It works once, until %s:\n", expires);
-    else
-        verb_note(run, "Send this line to %s over a channel you trust.\nIt works once, until %s:\n",
-                  run->user, expires);
-    verb_out(run, "%s\n", command);
-    if (exists)
-        verb_note(run, "\n%s has an account: the key that is offered with it is added to the others.",
-                  run->user);
-    else
-        verb_note(run,
-                  "\nIt makes the account %s (role %s) with the key that is offered;\n"
-                  "the box is made at the first login.",
-                  run->user, role_name(i->row.role));
-    if (host_key[0] != '\0')
-        verb_note(run, "The first time, ssh asks about the gateway's key. Answer with its fingerprint:\n  %s",
-                  host_key);
-    if (!exists)
-        verb_note(run, "Whether it was used: %s invites list", verb_program(run));
-    if (i->replaced > 0)
-        verb_note(run, "An earlier invitation of %s does not work any more.", run->user);
-    if (run->control->config->public_host[0] == '\0')
-        verb_note(run, "Put your gateway's name in place of GATEWAY; [control] public_host says it for you.");
+    tell_invited(run, i, expires, host_key);
+    verb_err(run, "\n");
+    verb_out(run, "%s\n", command); // last: what is to be copied, and all that a pipe gets
     verb_done(run);
 }
 

@@ -47,10 +47,17 @@ static const char *short_key(const char *fingerprint, char *out, size_t size)
     return fingerprint[0] == '\0' ? "-" : out;
 }
 
+// A reason's beginning; `audit` has all of it.
+static const char *short_reason(const char *reason, char *out, size_t size)
+{
+    snprintf(out, size, "%.40s%s", reason, strlen(reason) > 40 ? "..." : "");
+    return reason[0] == '\0' ? "-" : out;
+}
+
 static enum err add_event(const struct audit_record *a, void *arg, struct fault *f)
 {
     struct screen *s = arg;
-    char when[32], from[64], key[32];
+    char when[32], from[64], about[64];
     (void)f;
     s->rows++;
     if (s->list != NULL)
@@ -60,7 +67,8 @@ static enum err add_event(const struct audit_record *a, void *arg, struct fault 
     else
         table_row(s->table, "  %s\t%s\t%s\t%s", when_format(a->time, when, sizeof when), or_dash(a->user),
                   short_address(a->address, from, sizeof from),
-                  a->event == AUDIT_LOGIN ? short_key(a->fingerprint, key, sizeof key) : or_dash(a->reason));
+                  a->event == AUDIT_LOGIN ? short_key(a->fingerprint, about, sizeof about)
+                                          : short_reason(a->reason, about, sizeof about));
     return ERR_NONE;
 }
 
@@ -183,13 +191,12 @@ static void print_next(struct command_run *run, const struct numbers *n)
     const char *program = verb_program(run);
     struct table *t = table_new();
     if (n->bans.in_force > 0)
-        table_row(t, "  %s bans list\twho is banned, and how to lift it", program);
+        table_row(t, "  %s bans list\twho is banned", program);
     if (n->failures > 0)
-        table_row(t, "  %s audit --event auth-failed --since 1h\twhich keys were tried, and why not",
-                  program);
+        table_row(t, "  %s audit --event auth-failed --since 1h\twhich keys were tried", program);
     if (n->refusals > 0)
-        table_row(t, "  %s audit --event refused --since 1h\twhat was asked for, and why not", program);
-    table_row(t, "  %s doctor\twhether host, Incus and pool are well", program);
+        table_row(t, "  %s audit --event refused --since 1h\twhat was refused, and why", program);
+    table_row(t, "  %s doctor\tIncus, pool, disk, clock", program);
     verb_out(run, "\n%s\n",
              n->bans.in_force + n->failures + n->refusals > 0
                  ? "To look closer:"

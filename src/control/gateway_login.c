@@ -72,7 +72,7 @@ static enum err who_is(struct connection *c, const struct message *m, struct acc
     e = account_key_find(c->server->control->store, pubkey.fingerprint, account, key, f);
     if (e != ERR_NONE) {
         snprintf(key->key.fingerprint, sizeof key->key.fingerprint, "%s", pubkey.fingerprint);
-        return e;
+        return e == ERR_NOTFOUND ? fault_set(f, e, "nobody has this key") : e;
     }
     name_login_user(m->login, user);
     if (kind != LOGIN_CONSOLE && (kind != LOGIN_USER || strcmp(account->name, user) != 0))
@@ -119,6 +119,8 @@ void login_over(struct connection *c, const char *reason)
         .reason = reason,
     };
     bool failed = c->keys_refused > 0 && c->keys_ok == 0;
+    if (failed && !c->turned_away)
+        record.reason = "no key of theirs is good for it";
     metrics_login(control, failed ? "failed" : c->turned_away ? "refused" : "none");
     (void)writer_audit(control->writer, &record, &f); // logged there; nothing was granted
     if (c->turned_away)

@@ -15,6 +15,7 @@
 struct row {
     char *cells; // separated by tabs
     const char *tint;
+    bool whole;
 };
 
 struct table {
@@ -62,6 +63,12 @@ void table_tint(struct table *t, const char *tint)
         t->rows[t->count - 1].tint = tint;
 }
 
+void table_keep_whole(struct table *t)
+{
+    if (t != NULL && t->count > 0)
+        t->rows[t->count - 1].whole = true;
+}
+
 void table_row(struct table *t, const char *format, ...)
 {
     char *text = NULL;
@@ -90,7 +97,7 @@ void table_row(struct table *t, const char *format, ...)
         t->rows = rows;
         t->room = room;
     }
-    t->rows[t->count++] = (struct row){text, ""};
+    t->rows[t->count++] = (struct row){.cells = text, .tint = ""};
 }
 
 // Characters, not bytes: continuation bytes of UTF-8 take no room.
@@ -153,7 +160,7 @@ static void lay_out(const struct table *t, size_t screen, struct layout *l)
 struct line {
     FILE *out;
     const struct layout *layout;
-    const char *tint;
+    const struct row *row;
     size_t at;  // columns printed
     size_t gap; // blanks owed before the next cell
 };
@@ -191,15 +198,15 @@ static void print_cell(void *arg, size_t column, const char *cell, size_t length
     size_t w = width(cell, length), start = l->at + l->gap;
     if (column == layout->left_out)
         return;
-    bool too_long = layout->screen > 0 && last && start + w > layout->screen;
+    bool too_long = layout->screen > 0 && !l->row->whole && last && start + w > layout->screen;
     bool wraps = too_long && start + WRAP_WIDTH_MIN <= layout->screen && memchr(cell, ' ', length) != NULL;
     if (layout->breaks[column] || (too_long && !wraps && start > INDENT))
         new_line(l, INDENT);
     fprintf(l->out, "%*s", (int)l->gap, "");
     l->at += l->gap;
-    bool tinted = column == 0 && l->tint[0] != '\0';
+    bool tinted = column == 0 && l->row->tint[0] != '\0';
     if (tinted)
-        fputs(l->tint, l->out);
+        fputs(l->row->tint, l->out);
     if (too_long)
         print_wrapped(l, cell, length);
     else
@@ -222,7 +229,7 @@ char *table_text(struct table *t, unsigned screen)
     if (out == NULL)
         return NULL;
     for (size_t i = 0; i < t->count; i++) {
-        struct line line = {.out = out, .layout = &layout, .tint = t->rows[i].tint};
+        struct line line = {.out = out, .layout = &layout, .row = &t->rows[i]};
         each_cell(t->rows[i].cells, print_cell, &line);
         fputc('\n', out);
     }

@@ -21,6 +21,9 @@ void table_row(struct table *t, const char *format, ...) PRINTF_LIKE(2, 3);
 // Colours the first cell of the row before: TINT_..., or "" for none.
 void table_tint(struct table *t, const char *tint);
 
+// The row before is not wrapped: it has a command to copy.
+void table_keep_whole(struct table *t);
+
 // Left out where a row would not fit its line otherwise: what another column says as well.
 void table_spare(struct table *t, unsigned column);
 

@@ -62,6 +62,34 @@ void console_refuse_file(struct console *c, char type)
         console_finish(c, 1);
 }
 
+static bool drain(struct console *c, struct evbuffer *from, enum chan_stream stream)
+{
+    bool moved = false;
+    for (;;) {
+        size_t length = evbuffer_get_contiguous_space(from);
+        size_t room = chan_room(c->chan);
+        if (length == 0 || room == 0)
+            return moved;
+        int n = chan_write(c->chan, stream, evbuffer_pullup(from, (ev_ssize_t)length),
+                           length < room ? length : room);
+        if (n <= 0)
+            return moved;
+        evbuffer_drain(from, (size_t)n);
+        moved = true;
+    }
+}
+
+// A program's two streams are kept apart, and still shown in their order; a terminal has but one.
+static void show_stream(struct console *c, bool error, const char *data, size_t length)
+{
+    struct evbuffer *to = error && !c->tty ? c->output.error : c->output.out;
+    if (to == c->output.error)
+        (void)drain(c, c->output.out, CHAN_STDOUT);
+    else
+        (void)drain(c, c->output.error, CHAN_STDERR);
+    console_show(c, to, data, length);
+}
+
 static void pass_frame(struct console *c, const char *data, size_t length)
 {
     unsigned char head[FRAME_HEAD];
@@ -92,11 +120,11 @@ static void on_packet(void *arg, const char *data, size_t length, const int *fds
     switch (data[0]) {
     case FRAME_OUT:
         if (!c->framed)
-            console_show(c, c->output.out, data + 1, length - 1);
+            show_stream(c, false, data + 1, length - 1);
         return;
     case FRAME_ERR:
         if (!c->framed)
-            console_show(c, c->output.error, data + 1, length - 1);
+            show_stream(c, true, data + 1, length - 1);
         return;
     case FRAME_WANT:
         c->wants_input = true;
@@ -238,23 +266,6 @@ void console_free(struct console *c)
     if (c->output.error != NULL)
         evbuffer_free(c->output.error);
     free(c);
-}
-
-static bool drain(struct console *c, struct evbuffer *from, enum chan_stream stream)
-{
-    bool moved = false;
-    for (;;) {
-        size_t length = evbuffer_get_contiguous_space(from);
-        size_t room = chan_room(c->chan);
-        if (length == 0 || room == 0)
-            return moved;
-        int n = chan_write(c->chan, stream, evbuffer_pullup(from, (ev_ssize_t)length),
-                           length < room ? length : room);
-        if (n <= 0)
-            return moved;
-        evbuffer_drain(from, (size_t)n);
-        moved = true;
-    }
 }
 
 static bool pass_input(struct console *c)
