@@ -443,6 +443,19 @@ static void execute(struct command_run *run)
         record_and_run(run);
 }
 
+static void name_program(struct command_run *run)
+{
+    const struct config *config = run->control->config;
+    const char *host = config->public_host[0] == '\0' ? "GATEWAY" : config->public_host;
+    if (run->cli || run->console)
+        snprintf(run->program, sizeof run->program, "containarium");
+    else if (config->public_port == 22)
+        snprintf(run->program, sizeof run->program, "ssh ctl@%.255s", host);
+    else
+        snprintf(run->program, sizeof run->program, "ssh -p %u ctl@%.255s", (unsigned)config->public_port,
+                 host);
+}
+
 struct command_run *command_start(struct control *c, const struct identity *who,
                                   const struct command_request *request, const struct command_sink *sink,
                                   void *arg)
@@ -462,6 +475,7 @@ struct command_run *command_start(struct control *c, const struct identity *who,
     run->colours = request->tty_out && request->colours;
     if (request->tty_out && request->columns >= COLUMNS_MIN && request->columns <= COLUMNS_MAX)
         run->columns = (unsigned)request->columns;
+    name_program(run);
     run->wait = RUN_BUSY;
     run->argv = calloc(request->argc + 1, sizeof *run->argv);
     for (size_t i = 0; run->argv != NULL && i < request->argc && i < RUN_WORDS_MAX; i++) {

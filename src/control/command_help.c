@@ -61,20 +61,33 @@ void command_greet(struct command_run *run)
 }
 
 struct own_keys {
-    char used[PUBKEY_FINGERPRINT_SIZE];
+    char used[PUBKEY_FINGERPRINT_SIZE]; // by this connection
     struct command_run *run;
-    unsigned others;
+    bool others; // which are to be shown
+    unsigned count;
 };
 
 static enum err welcome_key(const struct account_key *key, void *arg, struct fault *f)
 {
     struct own_keys *own = arg;
+    char added[32];
     (void)f;
-    if (strcmp(key->key.fingerprint, own->used) == 0)
-        verb_out(own->run, "  %s  %s\n", key->key.fingerprint, key->key.type);
-    else
-        own->others++;
+    if ((strcmp(key->key.fingerprint, own->used) == 0) == own->others)
+        return ERR_NONE;
+    if (own->others && own->count++ == 0)
+        verb_out(own->run, "The others:\n");
+    verb_out(own->run, "  %s  %s, since %.10s\n", key->key.fingerprint, key->key.type,
+             when_format(key->added, added, sizeof added));
     return ERR_NONE;
+}
+
+static enum err welcome_keys(struct own_keys *own, struct fault *f)
+{
+    struct command_run *run = own->run;
+    describe_own_key(run, own->used);
+    enum err e = account_key_each(run->control->store, run->own.id, welcome_key, own, f);
+    own->others = true;
+    return e == ERR_NONE ? account_key_each(run->control->store, run->own.id, welcome_key, own, f) : e;
 }
 
 static bool has_box(const struct command_run *run)
@@ -100,15 +113,14 @@ void command_welcome(struct command_run *run)
         verb_out(run, "Welcome back, %s. This machine's key is enrolled beside your others:\n", name);
     else
         verb_out(run, "You are %s here, and this key is enrolled already:\n", name);
-    describe_own_key(run, own.used);
-    if (account_key_each(run->control->store, run->own.id, welcome_key, &own, &f) != ERR_NONE) {
+    if (welcome_keys(&own, &f) != ERR_NONE) {
         verb_fail(run, &f);
         return;
     }
     struct table *t = table_new();
     table_row(t, "  ssh %s%s@%s\t%s", port, name, host,
               has_box(run) ? "your own Linux box" : "your own Linux box; it is made while you wait");
-    if (own.others > 0)
+    if (own.count > 0)
         table_row(t, "  ssh %sctl@%s keys list\tall your keys; keys remove shuts one out", port, host);
     table_row(t, "  ssh %sctl@%s help\twhat you can do yourself: keys, snapshots, start, stop", port, host);
     verb_out(run, "\nWhat to type next:\n");

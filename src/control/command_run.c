@@ -44,7 +44,7 @@ bool verb_flag(const struct command_run *run, const char *name)
 
 const char *verb_program(const struct command_run *run)
 {
-    return run->cli || run->console ? "containarium" : "ssh ctl@GATEWAY";
+    return run->program;
 }
 
 void *verb_state(struct command_run *run, size_t size, void (*state_free)(void *state))

@@ -55,7 +55,8 @@ struct command_run {
     struct account account; // ditto, if have_account
     bool have_account;
 
-    char hint[240]; // printed after a failure
+    char hint[240];    // printed after a failure
+    char program[320]; // how the caller calls us, see verb_program
 
     enum run_wait wait;
     verb_next_fn next;
@@ -103,7 +104,7 @@ void verb_note(struct command_run *run, const char *format, ...) PRINTF_LIKE(2, 
 // Takes the object; NULL (out of memory) fails the run. Only under --json.
 void verb_result(struct command_run *run, json_t *object);
 void verb_save(struct command_run *run, const char *path, const char *data, size_t length);
-// How to call the program from where the caller is: "containarium" or "ssh ctl@HOST".
+// How to call the program from where the caller is: "containarium" or "ssh -p 2222 ctl@gateway.example".
 const char *verb_program(const struct command_run *run);
 
 void verb_done(struct command_run *run);

@@ -10,6 +10,7 @@
 #define FIRST_MS 250   // when something is being done
 #define SILENT_MS 1000 // when nobody said what takes so long
 #define EVERY_MS 200
+#define CONNECTING "Connecting to your box"
 
 struct wait_line {
     struct chan *chan;
@@ -63,7 +64,7 @@ struct wait_line *wait_line_new(struct event_base *base, struct chan *chan, void
     w->wake = wake;
     w->arg = arg;
     w->began = monotonic_ms();
-    snprintf(w->text, sizeof w->text, "Connecting to your box");
+    snprintf(w->text, sizeof w->text, CONNECTING);
     w->timer = evtimer_new(base, on_timer, w);
     if (w->timer == NULL) {
         free(w);
@@ -79,6 +80,7 @@ static void say(struct wait_line *w, const char *text, size_t length)
     int n = snprintf(line, sizeof line, "\r\033[K%.*s\r\n", length < 180 ? (int)length : 180, text);
     if (n > 0 && chan_room(w->chan) >= (size_t)n)
         (void)chan_write(w->chan, CHAN_STDERR, line, (size_t)n);
+    snprintf(w->text, sizeof w->text, CONNECTING); // the step before is over
     w->shown = false;
     w->wake(w->arg);
 }
