@@ -20,7 +20,7 @@ static void list_verbs(struct command_run *run, const char *noun)
     struct table *t = table_new();
     for (const struct command *c = command_table(); c->name != NULL; c++) {
         size_t n = strcspn(c->name, " ");
-        if (!command_allowed(c, run->who.role, false))
+        if (!command_allowed(c, run->who.role, false) || strcmp(c->name, "complete") == 0) // the Tab key's
             continue;
         if (noun != NULL && (strlen(noun) != n || strncmp(noun, c->name, n) != 0))
             continue;
@@ -29,22 +29,27 @@ static void list_verbs(struct command_run *run, const char *noun)
     print_table(run, t);
 }
 
+// A paragraph: one line for programs, wrapped on a terminal.
+static void print_text(struct command_run *run, const char *text)
+{
+    struct table *t = table_new();
+    table_row(t, "%s", text);
+    print_table(run, t);
+}
+
 static void overview(struct command_run *run)
 {
     verb_out(run,
-             "Containarium gives every user a Linux box of their own, reached through one SSH gateway.\n\n"
+             "Every user has a Linux box of their own, reached through one SSH gateway.\n\n"
              "Usage: %s VERB [WORD...] [--option...]\n\n",
              verb_program(run));
     list_verbs(run, NULL);
-    verb_out(
-        run,
-        "\nEvery verb takes --json and --help. Exit status: 0 done, 1 failed, 2 usage, 3 not found,\n"
-        "4 not allowed, 5 conflict. Sizes are written 500MB 8GB (powers of ten) or 4096MiB 8GiB (of two).\n");
+    verb_out(run, "\nEvery verb takes --json and --help. Exit status: 0 done, 1 failed, 2 usage,\n"
+                  "3 not found, 4 not allowed, 5 conflict. Sizes are written 500MB 8GB (powers of\n"
+                  "ten) or 4096MiB 8GiB (of two).\n");
     if (run->cli)
-        verb_out(
-            run,
-            "The same verbs work over SSH (ssh ctl@GATEWAY VERB) and from elsewhere (containarium --server "
-            "HOST[:PORT] VERB).\n");
+        verb_out(run, "The same verbs work over SSH (ssh ctl@GATEWAY VERB) and from elsewhere\n"
+                      "(containarium --server HOST[:PORT] VERB).\n");
 }
 
 void command_greet(struct command_run *run)
@@ -156,8 +161,10 @@ static void one_verb(struct command_run *run, const struct command *c)
     const char *blank = c->args[0] == '\0' ? "" : " ";
     verb_out(run, "%s.\n\nUsage: %s %s%s%s%s\n", c->help, verb_program(run), c->name, blank, c->args,
              c->options == NULL ? "" : " [--option...]");
-    if (c->details != NULL)
-        verb_out(run, "\n%s\n", c->details);
+    if (c->details != NULL) {
+        verb_out(run, "\n");
+        print_text(run, c->details);
+    }
     list_options(run, c);
     if (c->examples != NULL)
         list_examples(run, c->examples);

@@ -56,6 +56,12 @@ void verb_read(struct command_run *run, const char *source, verb_next_fn next)
         if (run->tty_in)
             verb_note(run, "Paste the text, then press Ctrl-D on a line of its own.");
         want_input(run, next);
+    } else if (run->console) {
+        verb_failf(
+            run, ERR_INVALID,
+            "files of your machine cannot be read from here: leave \"%.100s\" out, or write - for it, and "
+            "paste what is in it",
+            source);
     } else if (!run->cli) {
         verb_failf(
             run, ERR_INVALID,

@@ -293,8 +293,8 @@ static const struct command table[] = {
      "expired, revoked), by, created, expires, used, fingerprint.",
      "invites list\ninvites list --json", cmd_invites_list},
     {"invites revoke", ROLE_USER, ROLE_ADMIN, ACCOUNT_NAMED, true, "USER|ID", 1, 1, NULL,
-     "Revoke an invitation by its number, or all open ones of a name",
-     "Accounts and keys it has led to stay.", "invites revoke carol\ninvites revoke 7", cmd_invites_revoke},
+     "Revoke an invitation, or all open ones of a name", "Accounts and keys it has led to stay.",
+     "invites revoke carol\ninvites revoke 7", cmd_invites_revoke},
     {"share", ROLE_USER, ROLE_ADMIN, ACCOUNT_REQUIRED, true, "BOX with USER", 3, 3, share_options,
      "Let another user into a box",
      "They log in as USER+OWNER@gateway with their own key, or jump as USER+OWNER to the box, and are in it "
@@ -362,7 +362,7 @@ static const struct command table[] = {
      "Count logins and failures of each user", NULL, "audit summary\naudit summary --since today --json",
      cmd_audit_summary},
     {"audit export", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, export_trail_options,
-     "Print the whole trail with its hashes, to keep and verify elsewhere",
+     "Print the whole trail with its hashes, to verify elsewhere",
      "JSON lines: where it begins, every record, and the signed end; docs/audit.md says how to verify them.",
      "audit export --output trail.jsonl\naudit export > trail.jsonl", cmd_audit_export},
     {"audit head", ROLE_OPERATOR, ROLE_OPERATOR, ACCOUNT_NONE, false, "", 0, 0, NULL,
@@ -391,7 +391,7 @@ static const struct command table[] = {
      "cert generate --server-ip 203.0.113.5 --server-name gw.example --output-dir certs --days 90",
      cmd_cert_generate},
     {"cert server", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "--server-ip ADDRESS", 0, 0,
-     cert_server_options, "Give the server a new certificate, for other addresses or a longer life", NULL,
+     cert_server_options, "Give the server a new certificate", "For other addresses, or a longer life.",
      "cert server --server-ip 203.0.113.5 --server-name gw.example", cmd_cert_server},
     {"cert client", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "NAME", 1, 1, cert_client_options,
      "Issue one more client certificate",
@@ -406,14 +406,14 @@ static const struct command table[] = {
     {"cert list", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, false, "", 0, 0, NULL, "List client certificates",
      NULL, "cert list", cmd_cert_list},
     {"store backup", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, true, "[FILE]", 0, 1, NULL,
-     "Keep accounts, keys and the audit trail in a file, while logins go on",
+     "Keep accounts, keys and the audit trail in a file",
      "Database and audit key as they are at one moment, checked as `store verify` does before they are "
      "written. FILE is on this host and is not overwritten; without it the file is made in [control] "
      "backup_dir. Whoever can read it can enter every box. `containariumd --restore` brings it back. --json: "
      "file, bytes, sha256, made, schema, accounts, keys, boxes, records, last.",
      "store backup\nstore backup /srv/containarium.backup", cmd_store_backup},
     {"store verify", ROLE_ADMIN, ROLE_ADMIN, ACCOUNT_NONE, false, "FILE", 1, 1, NULL,
-     "Check that a backup of the store is whole, and say what is in it",
+     "Check that a backup of the store is whole",
      "FILE is what `store backup` wrote: a name in [control] backup_dir, or a file on this host. Checksums, "
      "schema, every page, the audit trail from end to end with its signatures. --json: as for `store "
      "backup`.",

@@ -99,8 +99,8 @@ void describe_ssh(struct command_run *run, const struct box_row *row)
     verb_out(run, "  ssh%s %s@%s\n", direct, row->user, host);
     verb_out(run, "  ssh -J %s@%s%s%s%s %s@%s\n", row->user, ipv6 ? "[" : "", host, ipv6 ? "]" : "", jump,
              row->user, row->name);
-    verb_out(run, "  ssh %s-dev    # with the output of: %s export %s%s in ~/.ssh/config\n", row->user,
-             verb_program(run), row->user, config->public_host[0] == '\0' ? " --jump-ip GATEWAY" : "");
+    verb_out(run, "  ssh %s-dev    # once ~/.ssh/config has: %s export %s%s\n", row->user, verb_program(run),
+             row->user, config->public_host[0] == '\0' ? " --jump-ip GATEWAY" : "");
 }
 
 struct own_key {

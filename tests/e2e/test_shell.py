@@ -52,6 +52,7 @@ def test_errors_name_the_nearest_word_and_the_console_goes_on(admin):
         t.expect(PROMPT)
         for line, answer in ((b"lst", rb'Did you mean "list"'), (b"list --jsn", rb"Did you mean --json"),
                              (b"'open", rb"a quote is not closed"), (b"info nosuch", rb"no such user: nosuch"),
+                             (b"unban alice", rb'Did you mean "bans remove"'), (b"keys add chief x.pub", rb"paste what"),
                              (b"containarium whoami", rb"chief \(admin\)"), (b"", rb"")):
             t.send(line + b"\r")
             t.expect(answer)

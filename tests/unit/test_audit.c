@@ -437,6 +437,14 @@ static enum err sum_users(const struct audit_count *count, void *arg, struct fau
     return ERR_NONE;
 }
 
+static enum err note_user(const struct audit_record *record, void *arg, struct fault *f)
+{
+    (void)f;
+    size_t at = strlen(arg);
+    snprintf((char *)arg + at, 200 - at, "%s;", record->user);
+    return ERR_NONE;
+}
+
 static void counted_by_user(void **state)
 {
     struct fixture *x = *state;
@@ -446,6 +454,7 @@ static void counted_by_user(void **state)
     append(x, 100, AUDIT_LOGIN, "alice", NULL);
     append(x, 200, AUDIT_LOGIN, "alice", NULL);
     append(x, 300, AUDIT_LOGIN_FAILED, "alice", NULL);
+    append(x, 300, AUDIT_LOGIN_FAILED, "", NULL); // a port scan: nobody's failed login
     append(x, 400, AUDIT_REFUSED, "alice", NULL);
     assert_ok(audit_count_users(x->store, 150, sum_users, text, &f));
     assert_string_equal(text, "alice 1 200 1;");
@@ -453,6 +462,12 @@ static void counted_by_user(void **state)
     assert_int_equal(n, 2);
     assert_ok(audit_count_event(x->store, AUDIT_LOGIN, 101, &n, &f));
     assert_int_equal(n, 1);
+    assert_ok(audit_count_event(x->store, AUDIT_LOGIN_FAILED, 0, &n, &f));
+    assert_int_equal(n, 1);
+    struct audit_query query = {.event = audit_event_name(AUDIT_LOGIN_FAILED), .named = true};
+    text[0] = '\0';
+    assert_ok(audit_each(x->store, &query, note_user, text, &f));
+    assert_string_equal(text, "alice;");
 }
 
 int main(void)
