@@ -27,13 +27,21 @@ static const char *state_of(const struct ban_row *row, time_t now)
     return row->lifted != 0 ? "lifted" : row->until != 0 && row->until <= now ? "over" : "in force";
 }
 
-// How `bans add` and `bans remove` name it: "203.0.113.7 --user alice".
-static const char *words_of(const struct ban_row *row, char *out, size_t size)
+// The command that lifts it, to be copied into a shell. The name is whatever somebody tried to log in as: one
+// that has more than letters and digits is quoted, one that cannot be quoted safely makes no command. False
+// then.
+static bool lifting_command(const struct command_run *run, const struct ban_row *row, char *out, size_t size)
 {
-    bool both = row->subnet[0] != '\0' && row->user[0] != '\0';
-    snprintf(out, size, "%s%s%s%s", row->subnet, both ? " " : "", row->user[0] == '\0' ? "" : "--user ",
-             row->user);
-    return out;
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    bool quoted = row->user[strspn(row->user, plain)] != '\0';
+    for (const char *p = row->user; *p != '\0'; p++) {
+        if (*p <= 0x20 || *p >= 0x7f || strchr("'\"\\", *p) != NULL)
+            return false;
+    }
+    snprintf(out, size, "%s bans remove%s%s%s%s%s%s", verb_program(run), row->subnet[0] == '\0' ? "" : " ",
+             row->subnet, row->user[0] == '\0' ? "" : " --user ", quoted ? "'" : "", row->user,
+             quoted ? "'" : "");
+    return true;
 }
 
 static enum err list_ban(const struct ban_row *row, void *arg, struct fault *f)
@@ -68,7 +76,7 @@ void cmd_bans_list(struct command_run *run)
     struct listing l = {.history = verb_flag(run, "history")};
     struct fault f;
     struct store *s = run->control->store;
-    char words[160];
+    char command[512];
     if (run->json)
         l.array = json_array();
     else
@@ -87,10 +95,8 @@ void cmd_bans_list(struct command_run *run)
                   l.history ? "There never was a ban." : "Nobody is banned. For earlier bans: --history.");
     } else {
         verb_table(run, l.table);
-        if (!l.history)
-            verb_note(run, "To lift %s: %s bans remove %s",
-                      l.count == 1 ? "it" : "one, for instance the last", verb_program(run),
-                      words_of(&l.last, words, sizeof words));
+        if (!l.history && lifting_command(run, &l.last, command, sizeof command))
+            verb_note(run, "To lift %s: %s", l.count == 1 ? "it" : "one, for instance the last", command);
     }
     table_free(l.table);
     verb_done(run);
@@ -249,10 +255,10 @@ static enum err look_near(const struct ban_row *row, void *arg, struct fault *f)
 static void hint_at_bans(struct command_run *run, const struct ban_row *asked)
 {
     struct meant m = {.asked = asked};
-    char words[160];
-    if (ban_each_in_force(run->control->store, time(NULL), look_near, &m, NULL) == ERR_NONE && m.count == 1)
-        verb_hint(run, "There is another: %s bans remove %s", verb_program(run),
-                  words_of(&m.near, words, sizeof words));
+    char command[512];
+    if (ban_each_in_force(run->control->store, time(NULL), look_near, &m, NULL) == ERR_NONE && m.count == 1 &&
+        lifting_command(run, &m.near, command, sizeof command))
+        verb_hint(run, "There is one that fits: %s", command);
     else
         verb_hint(run, "What is in force: %s bans list", verb_program(run));
 }

@@ -55,7 +55,7 @@ struct command_run {
     struct account account; // ditto, if have_account
     bool have_account;
 
-    char hint[240];    // printed after a failure
+    char hint[640];    // printed after a failure
     char program[320]; // how the caller calls us, see verb_program
 
     enum run_wait wait;

@@ -223,6 +223,24 @@ def test_a_ban_is_lifted(gate, tmp_path):
     assert "Nobody is banned" in on_host(gate, "bans", "list")
 
 
+def test_a_name_that_was_invented_is_no_command(gate, tmp_path):
+    """What strangers try to log in as ends up in a line that administrators copy into a root shell."""
+    stranger = laptop(gate, tmp_path / "stranger", "127.0.0.12")
+    for name, advice in (("x;reboot", "--user 'x;reboot'"), ("$(reboot)", "--user '$(reboot)'"), ("x'$(reboot)'", None)):
+        stranger.write_config(StrictHostKeyChecking="accept-new", BindAddress="127.0.0.12", User=f'"{name}"')
+        for _ in range(3):
+            argv = ["ssh", "-F", stranger.config, "-p", str(gate.port), "127.0.0.1", "true"]
+            assert subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=60).returncode == 255
+        until(lambda: gate.json("bans", "list"), what="a ban")
+        screen = on_host(gate, "bans", "list")
+        if advice is None:
+            assert "To lift" not in screen
+        else:
+            command = re.search(r"To lift it: containarium (.*)", screen)[1]
+            assert command.endswith(advice), screen
+            assert "The ban is lifted" in on_host(gate, *shlex.split(command))
+
+
 # ---- a second laptop
 
 
