@@ -13,7 +13,8 @@
 #define FRAME_RUN                                                                                            \
     'R' // JSON {"argv":["create","alice"],"tty_in":true,"tty_out":true,"tty_err":true,"cli":true}; first,
         // once. "cli": files can be read and written at this end. "more": after EXIT another RUN may come;
-        // "console": typed at the prompt of the interactive console
+        // "console": typed at the prompt of the interactive console; "columns" and "colours": what the
+        // terminal that shows the output has
 #define FRAME_INPUT 'I' // bytes of stdin; empty payload = end of input
 #define FRAME_FILE 'D'  // answer to FRAME_READ: 'O' and a chunk (empty chunk = end), or 'E' and a message
 #define FRAME_SAVED 'V' // answer to FRAME_SYNC: empty, or why not
