@@ -61,6 +61,8 @@ def box_and_limits(gw, user):
     gw.json("autostart", user.name, "on")
     gw.json("resize", user.name, "--memory", "600MB")
     gw.json("limits", "set", user.name, "--sessions", 9)
+    gw.json("idle", "set", user.name, "--freeze", "never", "--stop", "2h")
+    gw.json("idle", user.name)
     for words in (["create", user.name, "one"], ["list", user.name], ["restore", user.name, "one", "--force"],
                   ["delete", user.name, "one"]):
         gw.json("snapshot", *words)
@@ -82,6 +84,9 @@ def keys_and_names(gw, user, web):
     gw.json("create", "lazy", "--ssh-key", f"{second}.pub", "--lazy")
     gw.json("info", "lazy")
     gw.json("list")
+    gw.json("share", user.name, "with", "lazy", "--until", "8h")
+    assert gw.json("shares") and gw.json("info", user.name)["shared_with"]
+    gw.json("unshare", user.name, "with", "lazy")
     gw.json("delete", "lazy", "--force")
 
 
