@@ -58,17 +58,6 @@ static enum err parse_wishes(const struct command_run *run, struct invite *row, 
     return e == ERR_NONE ? parse_expiry(run, row, f) : e;
 }
 
-// "ssh -p 2222 join+TOKEN@gateway.example"
-static void join_command(const struct command_run *run, const char *token, char *out, size_t size)
-{
-    const struct config *config = run->control->config;
-    char port[16] = "";
-    if (config->public_port != 22)
-        snprintf(port, sizeof port, "-p %u ", (unsigned)config->public_port);
-    snprintf(out, size, "ssh %sjoin+%s@%s", port, token,
-             config->public_host[0] == '\0' ? "GATEWAY" : config->public_host);
-}
-
 static enum err take_fingerprint(const struct pubkey *key, void *arg, struct fault *f)
 {
     (void)f;
@@ -122,9 +111,10 @@ static void on_invited(struct command_run *run)
 {
     char host_key[PUBKEY_FINGERPRINT_SIZE];
     const struct invitation *i = run->state;
-    char expires[32], command[CONFIG_TEXT + INVITE_TOKEN_SIZE + 40];
+    char expires[32], login[INVITE_TOKEN_SIZE + 8], command[DESCRIBE_WAY];
     bool exists = i->row.account_id != 0;
-    join_command(run, i->token, command, sizeof command);
+    snprintf(login, sizeof login, "join+%s", i->token);
+    describe_way(run->control->config, login, command);
     when_format(i->row.expires, expires, sizeof expires);
     host_fingerprint(run->control->config, host_key);
     if (run->json) {

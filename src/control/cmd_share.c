@@ -89,18 +89,12 @@ static void tell_box(struct command_run *run, verb_next_fn next)
 static void print_ways(struct command_run *run, const struct sharing *s)
 {
     const struct config *config = run->control->config;
-    const char *host = config->public_host[0] == '\0' ? "GATEWAY" : config->public_host;
     const char *guest = s->share.guest, *owner = s->share.owner;
-    bool ipv6 = strchr(host, ':') != NULL;
-    char direct[16] = "", jump[16] = "";
-    if (config->public_port != 22) {
-        snprintf(direct, sizeof direct, "-p %u ", (unsigned)config->public_port);
-        snprintf(jump, sizeof jump, ":%u", (unsigned)config->public_port);
-    }
+    char login[NAME_LOGIN_SIZE], way[DESCRIBE_WAY];
+    snprintf(login, sizeof login, "%s+%s", guest, owner);
     verb_note(run, "With a key of %s, one gets in as %s, and may do there what %s may:", guest, owner, owner);
-    verb_note(run, "  ssh %s%s+%s@%s", direct, guest, owner, host);
-    verb_note(run, "  ssh -J %s+%s@%s%s%s%s %s@%s", guest, owner, ipv6 ? "[" : "", host, ipv6 ? "]" : "",
-              jump, owner, s->box);
+    verb_note(run, "  %s", describe_way(config, login, way));
+    verb_note(run, "  %s", describe_jump(config, login, owner, s->box, way));
     verb_note(run, "To take it back: %s unshare %s with %s", verb_program(run), owner, guest);
 }
 

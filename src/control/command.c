@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "control/command_run.h"
+#include "control/describe.h"
 #include "control/writer.h"
 
 #define COLUMNS_MIN 40 // of a terminal that output is laid out for
@@ -445,15 +446,10 @@ static void execute(struct command_run *run)
 
 static void name_program(struct command_run *run)
 {
-    const struct config *config = run->control->config;
-    const char *host = config->public_host[0] == '\0' ? "GATEWAY" : config->public_host;
-    if (run->cli || run->console)
-        snprintf(run->program, sizeof run->program, "containarium");
-    else if (config->public_port == 22)
-        snprintf(run->program, sizeof run->program, "ssh ctl@%.255s", host);
-    else
-        snprintf(run->program, sizeof run->program, "ssh -p %u ctl@%.255s", (unsigned)config->public_port,
-                 host);
+    char way[DESCRIBE_WAY];
+    bool here = run->cli || run->console;
+    snprintf(run->program, sizeof run->program, "%.299s",
+             here ? "containarium" : describe_way(run->control->config, "ctl", way));
 }
 
 struct command_run *command_start(struct control *c, const struct identity *who,

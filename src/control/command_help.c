@@ -105,13 +105,10 @@ static bool has_box(const struct command_run *run)
 void command_welcome(struct command_run *run)
 {
     const struct config *config = run->control->config;
-    const char *host = config->public_host[0] == '\0' ? "GATEWAY" : config->public_host;
     const char *name = run->own.name;
-    char port[16] = "";
+    char way[DESCRIBE_WAY];
     struct own_keys own = {.run = run};
     struct fault f;
-    if (config->public_port != 22)
-        snprintf(port, sizeof port, "-p %u ", (unsigned)config->public_port);
     if (run->who.joined == JOINED_NEW)
         verb_out(run, "Welcome. You are %s here, and your key is enrolled:\n", name);
     else if (run->who.joined == JOINED_ADDED)
@@ -123,11 +120,13 @@ void command_welcome(struct command_run *run)
         return;
     }
     struct table *t = table_new();
-    table_row(t, "  ssh %s%s@%s\t%s", port, name, host,
+    table_row(t, "  %s\t%s", describe_way(config, name, way),
               has_box(run) ? "your own Linux box" : "your own Linux box; it is made while you wait");
     if (own.count > 0)
-        table_row(t, "  ssh %sctl@%s keys list\tall your keys; keys remove shuts one out", port, host);
-    table_row(t, "  ssh %sctl@%s help\twhat you can do yourself: keys, snapshots, start, stop", port, host);
+        table_row(t, "  %s keys list\tall your keys; keys remove shuts one out",
+                  describe_way(config, "ctl", way));
+    table_row(t, "  %s help\twhat you can do yourself: keys, snapshots, start, stop",
+              describe_way(config, "ctl", way));
     verb_out(run, "\nWhat to type next:\n");
     print_table(run, t);
     verb_done(run);

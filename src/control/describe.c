@@ -84,21 +84,40 @@ const char *describe_idle(const struct config *config, const struct box_row *row
     return out;
 }
 
+static const char *public_name(const struct config *config)
+{
+    return config->public_host[0] == '\0' ? "GATEWAY" : config->public_host;
+}
+
+const char *describe_way(const struct config *config, const char *login, char out[DESCRIBE_WAY])
+{
+    char port[16] = "";
+    if (config->public_port != 22)
+        snprintf(port, sizeof port, "-p %u ", (unsigned)config->public_port);
+    snprintf(out, DESCRIBE_WAY, "ssh %s%.100s@%s", port, login, public_name(config));
+    return out;
+}
+
+const char *describe_jump(const struct config *config, const char *login, const char *user, const char *box,
+                          char out[DESCRIBE_WAY])
+{
+    const char *host = public_name(config);
+    bool ipv6 = strchr(host, ':') != NULL;
+    char port[16] = "";
+    if (config->public_port != 22)
+        snprintf(port, sizeof port, ":%u", (unsigned)config->public_port);
+    snprintf(out, DESCRIBE_WAY, "ssh -J %.64s@%s%s%s%s %.32s@%.48s", login, ipv6 ? "[" : "", host,
+             ipv6 ? "]" : "", port, user, box);
+    return out;
+}
+
 void describe_ssh(struct command_run *run, const struct box_row *row)
 {
     const struct config *config = run->control->config;
-    const char *host = config->public_host[0] == '\0' ? "GATEWAY" : config->public_host;
-    unsigned port = (unsigned)config->public_port;
-    char jump[24] = "", direct[24] = "";
-    bool ipv6 = strchr(host, ':') != NULL;
-    if (port != 22) {
-        snprintf(direct, sizeof direct, " -p %u", port);
-        snprintf(jump, sizeof jump, ":%u", port);
-    }
+    char way[DESCRIBE_WAY];
     verb_out(run, "\nSSH Access:\n");
-    verb_out(run, "  ssh%s %s@%s\n", direct, row->user, host);
-    verb_out(run, "  ssh -J %s@%s%s%s%s %s@%s\n", row->user, ipv6 ? "[" : "", host, ipv6 ? "]" : "", jump,
-             row->user, row->name);
+    verb_out(run, "  %s\n", describe_way(config, row->user, way));
+    verb_out(run, "  %s\n", describe_jump(config, row->user, row->user, row->name, way));
     verb_out(run, "  ssh %s-dev    # once ~/.ssh/config has: %s export %s%s\n", row->user, verb_program(run),
              row->user, config->public_host[0] == '\0' ? " --jump-ip GATEWAY" : "");
 }

@@ -23,7 +23,15 @@ json_t *describe_idle_json(const struct config *config, const struct box_row *ro
 // Ditto for people: "frozen after 2h (own), never stopped". Returns out.
 const char *describe_idle(const struct config *config, const struct box_row *row, char *out, size_t out_size);
 
-// What create and info print as "ssh ..." lines: each malloc'd by the callee into out.
+// How people get in, as the configuration says this gateway is reached; GATEWAY where it does not say.
+#define DESCRIBE_WAY (CONFIG_TEXT + 160)
+// "ssh -p 2222 alice@gateway.example". Returns out.
+const char *describe_way(const struct config *config, const char *login, char out[DESCRIBE_WAY]);
+// "ssh -J alice@gateway.example:2222 alice@alice-container". Returns out.
+const char *describe_jump(const struct config *config, const char *login, const char *user, const char *box,
+                          char out[DESCRIBE_WAY]);
+
+// What create and info print as "ssh ..." lines.
 void describe_ssh(struct command_run *run, const struct box_row *row);
 
 // {"user","box","state","address",...}; usage may be NULL. NULL when out of memory.

@@ -152,17 +152,14 @@ static void note_way(struct door *d, int fd)
 static void tell_made(struct door *d)
 {
     const struct config *config = d->control->config;
-    char text[300], cpu[32], memory[32], disk[32], port[16] = "";
-    if (!d->made || d->progress == NULL)
+    char text[DESCRIBE_WAY + 40], cpu[32], memory[32], disk[32], way[DESCRIBE_WAY];
+    if (!d->made || d->progress == NULL || d->who.owner_id != d->who.account_id)
         return;
     snprintf(text, sizeof text, "Your box is ready: %s, %s of memory, %s of disk.\n",
              describe_cpu(d->row.cpu, cpu, sizeof cpu), size_format(d->row.memory, memory, sizeof memory),
              size_format(d->row.disk, disk, sizeof disk));
     d->progress(d->arg, d->id, text);
-    if (config->public_port != 22)
-        snprintf(port, sizeof port, "-p %u ", (unsigned)config->public_port);
-    snprintf(text, sizeof text, "To look after it: ssh %sctl@%.200s help\n", port,
-             config->public_host[0] == '\0' ? "GATEWAY" : config->public_host);
+    snprintf(text, sizeof text, "To look after it: %s help\n", describe_way(config, "ctl", way));
     d->progress(d->arg, d->id, text);
 }
 

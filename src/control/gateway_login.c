@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "control/bans.h"
 #include "control/box_flow.h"
+#include "control/describe.h"
 #include "control/enrol.h"
 #include "control/gateway_connection.h"
 #include "control/metrics.h"
@@ -274,7 +275,7 @@ static void turn_away(struct connection *c, const struct message *m, const struc
 static bool find_owner(struct connection *c, const struct message *m, const struct account_key *key)
 {
     struct store *s = c->server->control->store;
-    char user[NAME_USER_SIZE], owner[NAME_USER_SIZE], text[200];
+    char user[NAME_USER_SIZE], owner[NAME_USER_SIZE], text[400], way[DESCRIBE_WAY];
     struct share share;
     struct fault f = {.text = ""};
     c->owner = c->account;
@@ -291,8 +292,8 @@ static bool find_owner(struct connection *c, const struct message *m, const stru
         turn_away(c, m, key, e, f.text);
     else {
         snprintf(text, sizeof text,
-                 "there is no box of %s that is shared with %s; for those that are: ssh ctl@GATEWAY shares",
-                 owner, user);
+                 "there is no box of %s that is shared with %s; for those that are: %.250s shares", owner,
+                 user, describe_way(c->server->control->config, "ctl", way));
         turn_away(c, m, key, ERR_DENIED, text);
     }
     return false;
