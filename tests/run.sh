@@ -155,7 +155,9 @@ run_pytest() {
     "$python" -c 'import pytest_timeout' 2>/dev/null && options+=(--timeout=300)
     # On a loaded machine a wait may run out once; a fault of ours fails twice. What was run again is listed as
     # RERUN at the end, and is looked into like a failure. --quick has no such patience.
-    [[ $quick == no ]] && "$python" -c 'import pytest_rerunfailures' 2>/dev/null && options+=(--reruns=1)
+    # What hung is not run again: the second run would have no time limit.
+    [[ $quick == no ]] && "$python" -c 'import pytest_rerunfailures' 2>/dev/null &&
+        options+=(--reruns=1 --only-rerun='^(?!Failed: Timeout)')
     "$python" -m pytest "${options[@]}" "$@" || code=$?
     [[ $code -eq 0 || $code -eq 5 ]]
 }
