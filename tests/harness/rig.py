@@ -99,9 +99,11 @@ class Rig:
         return "".join(lines)
 
     def _configuration(self, overrides):
-        # Rigs side by side share the subnet and must not give the same address twice.
+        # Rigs side by side share the subnet and must not give the same address twice: the first one lives to the end,
+        # the others have its places in turn.
         subnet = ipaddress.ip_network(self.incus.subnet)
-        first = subnet[16 + 32 * self.number % (subnet.num_addresses - 64)]
+        places = subnet.num_addresses // 32 - 2
+        first = subnet[16 + 32 * (self.number and 1 + (self.number - 1) % places)]
         sections = {
             "gateway": {"listen": f"127.0.0.1:{self.port} [::1]:{self.port}", "host_key_dir": self.host_key_dir},
             "control": {"state_dir": self.state_dir, "run_dir": self.run_dir, "gateway_user": GATEWAY_USER,
