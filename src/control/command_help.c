@@ -170,8 +170,8 @@ static void one_verb(struct command_run *run, const struct command *c)
     if (c->role > ROLE_USER)
         verb_out(run, "\nNeeds the role %s.\n", role_name(c->role));
     else if (c->account == ACCOUNT_REQUIRED || c->account == ACCOUNT_NAMED)
-        verb_out(run, "\nOn your own account USER may be left out; on another's it needs the role %s.\n",
-                 role_name(c->others));
+        verb_out(run, "\nOn your own account %s may be left out; on another's it needs the role %s.\n",
+                 strncmp(c->args, "BOX", 3) == 0 ? "BOX" : "USER", role_name(c->others));
     else if (c->others > ROLE_USER && c->account != ACCOUNT_NONE)
         verb_out(run, "\nOn accounts other than your own it needs the role %s.\n", role_name(c->others));
 }
