@@ -123,7 +123,7 @@ static enum err add_key_line(const struct account_key *key, void *arg, struct fa
 static enum err add_guest_keys(const struct share *share, void *arg, struct fault *f)
 {
     struct key_lines lines = *(const struct key_lines *)arg;
-    if (share->guest_id == 0 || (share->until != 0 && share->until <= time(NULL)))
+    if (share->guest_id == 0 || !share_in_force(share, time(NULL)))
         return ERR_NONE;
     lines.share = share;
     return account_key_each(lines.control->store, share->guest_id, add_key_line, &lines, f);
@@ -439,11 +439,16 @@ uint64_t box_flow_submit_wish(struct control *c, enum box_op op, const struct bo
     return flow->ticket;
 }
 
-void box_flow_tell_keys(struct control *c, int64_t account_id, const char *actor)
+bool box_flow_has_keys(struct control *c, int64_t account_id)
 {
     struct box_row row;
-    if (box_get(c->store, account_id, &row, NULL) == ERR_NONE && row.driver == BOX_DRIVER_INCUS &&
-        row.phase != BOX_ABSENT)
+    return box_get(c->store, account_id, &row, NULL) == ERR_NONE && row.driver == BOX_DRIVER_INCUS &&
+           row.phase != BOX_ABSENT;
+}
+
+void box_flow_tell_keys(struct control *c, int64_t account_id, const char *actor)
+{
+    if (box_flow_has_keys(c, account_id))
         (void)box_flow_submit(c, BOX_OP_KEYS, account_id, actor, NULL, NULL, NULL);
 }
 

@@ -31,6 +31,8 @@ struct box_wish {
 uint64_t box_flow_submit_wish(struct control *c, enum box_op op, const struct box_wish *wish,
                               int64_t account_id, const char *actor, box_progress_fn progress,
                               box_flow_done_fn done, void *arg);
+// Does the account have a box with a copy of who may enter it by ssh -J?
+bool box_flow_has_keys(struct control *c, int64_t account_id);
 // The box's copy of who may enter it by ssh -J, if it has one, is brought up to date. Nobody waits for it.
 void box_flow_tell_keys(struct control *c, int64_t account_id, const char *actor);
 void box_flow_cancel(struct control *c, uint64_t ticket);

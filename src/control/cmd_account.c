@@ -176,7 +176,7 @@ static enum err info_share(const struct share *share, void *arg, struct fault *f
 {
     char until[32];
     (void)f;
-    if (share->until == 0 || share->until > time(NULL))
+    if (share_in_force(share, time(NULL)))
         verb_out(arg, "Shared with:    %s%s%s\n", share->guest, share->until == 0 ? "" : " until ",
                  share->until == 0 ? "" : when_format(share->until, until, sizeof until));
     return ERR_NONE;
@@ -184,7 +184,7 @@ static enum err info_share(const struct share *share, void *arg, struct fault *f
 
 static enum err add_guest(const struct share *share, void *arg, struct fault *f)
 {
-    if (share->until != 0 && share->until <= time(NULL))
+    if (!share_in_force(share, time(NULL)))
         return ERR_NONE;
     json_t *one = json_pack("{s:s, s:o}", "user", share->guest, "until", describe_time(share->until));
     if (one == NULL || json_array_append_new(arg, one) != 0)

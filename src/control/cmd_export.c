@@ -270,7 +270,7 @@ static enum err add_shared(const struct share *share, void *arg, struct fault *f
 {
     struct export *x = arg;
     struct box_row row;
-    if (share->until != 0 && share->until <= time(NULL))
+    if (!share_in_force(share, time(NULL)))
         return ERR_NONE;
     enum err e = box_get(x->store, share->owner_id, &row, f);
     if (e != ERR_NONE)

@@ -142,16 +142,10 @@ static void on_box_told(struct command_run *run)
 
 static void on_committed(struct command_run *run)
 {
-    struct box_row row;
-    struct fault f;
     if (run->account.id != run->who.account_id)
         cut_sessions(run);
     shares_tell_boxes(run->control, run->account.id, run->who.actor);
-    if (box_get(run->control->store, run->account.id, &row, &f) != ERR_NONE || row.phase == BOX_ABSENT ||
-        row.driver == BOX_DRIVER_STATIC)
-        answer(run); // no box that has a copy
-    else
-        verb_box(run, BOX_OP_KEYS, on_box_told);
+    verb_box_keys(run, on_box_told);
 }
 
 static bool remove_keys(struct command_run *run)

@@ -73,17 +73,6 @@ static enum err find_guest(const struct command_run *run, struct share *share, s
     return e;
 }
 
-// Goes on once the box has been told, if there is one that has copies of keys.
-static void tell_box(struct command_run *run, verb_next_fn next)
-{
-    struct box_row row;
-    if (box_get(run->control->store, run->account.id, &row, NULL) == ERR_NONE &&
-        row.driver == BOX_DRIVER_INCUS && row.phase != BOX_ABSENT)
-        verb_box(run, BOX_OP_KEYS, next);
-    else
-        next(run);
-}
-
 // ---- share
 
 static void print_ways(struct command_run *run, const struct sharing *s)
@@ -121,7 +110,7 @@ static void on_share_told(struct command_run *run)
 static void on_shared(struct command_run *run)
 {
     shares_plan(run->control);
-    tell_box(run, on_share_told);
+    verb_box_keys(run, on_share_told);
 }
 
 void cmd_share(struct command_run *run)
@@ -173,7 +162,7 @@ static void on_unshared(struct command_run *run)
     if (s->share.guest_id != 0)
         s->ended = gateway_kick_guest(run->control->gateway, s->share.owner_id, s->share.guest_id,
                                       "this box is not shared with you any more");
-    tell_box(run, on_unshare_told);
+    verb_box_keys(run, on_unshare_told);
 }
 
 void cmd_unshare(struct command_run *run)
@@ -209,7 +198,7 @@ static enum err list_share(const struct share *share, void *arg, struct fault *f
 {
     struct listing *l = arg;
     char box[NAME_BOX_SIZE], since[32], until[32];
-    if (share->until != 0 && share->until <= l->now)
+    if (!share_in_force(share, l->now))
         return ERR_NONE;
     name_box(share->owner, box);
     l->count++;

@@ -54,6 +54,14 @@ void verb_box_wish(struct command_run *run, enum box_op op, const struct box_wis
                                             quiet ? NULL : on_box_progress, on_box, run);
 }
 
+void verb_box_keys(struct command_run *run, verb_next_fn next)
+{
+    if (box_flow_has_keys(run->control, run->account.id))
+        verb_box(run, BOX_OP_KEYS, next);
+    else
+        next(run);
+}
+
 static bool no_box_yet(struct command_run *run)
 {
     verb_failf(run, ERR_NOTFOUND, "%s has no box yet: it is made at the first login", run->user);

@@ -155,6 +155,14 @@ static void list_examples(struct command_run *run, const char *examples)
     }
 }
 
+// The first word of the row's args, "USER" or "BOX", is the account.
+static void own_may_be_left_out(struct command_run *run, const struct command *c)
+{
+    const char *word = c->args + strspn(c->args, "[");
+    verb_out(run, "\nOn your own account %.*s may be left out; on another's it needs the role %s.\n",
+             (int)strcspn(word, " |]"), word, role_name(c->others));
+}
+
 static void one_verb(struct command_run *run, const struct command *c)
 {
     const char *blank = c->args[0] == '\0' ? "" : " ";
@@ -170,8 +178,7 @@ static void one_verb(struct command_run *run, const struct command *c)
     if (c->role > ROLE_USER)
         verb_out(run, "\nNeeds the role %s.\n", role_name(c->role));
     else if (c->account == ACCOUNT_REQUIRED || c->account == ACCOUNT_NAMED)
-        verb_out(run, "\nOn your own account %s may be left out; on another's it needs the role %s.\n",
-                 strncmp(c->args, "BOX", 3) == 0 ? "BOX" : "USER", role_name(c->others));
+        own_may_be_left_out(run, c);
     else if (c->others > ROLE_USER && c->account != ACCOUNT_NONE)
         verb_out(run, "\nOn accounts other than your own it needs the role %s.\n", role_name(c->others));
 }

@@ -121,6 +121,8 @@ void verb_commit(struct command_run *run, verb_next_fn next);
 // Carries out a box operation on run->account; steps are shown as they happen. run->row and run->result tell.
 void verb_box(struct command_run *run, enum box_op op, verb_next_fn next);
 void verb_box_wish(struct command_run *run, enum box_op op, const struct box_wish *wish, verb_next_fn next);
+// Goes on once the box has the keys as they are now; at once, as if it had been told, if it has no copies.
+void verb_box_keys(struct command_run *run, verb_next_fn next);
 // Loads run->row and says whether there is a box of ours to work on; false: the run has failed.
 bool verb_own_box(struct command_run *run);
 bool verb_own_row(struct command_run *run); // ditto, also of a box that is not made yet

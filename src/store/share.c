@@ -7,6 +7,11 @@
     "SELECT owner_id, accounts.name, guest_id, guest, actor, shares.created, until FROM shares"              \
     " JOIN accounts ON accounts.id = owner_id "
 
+bool share_in_force(const struct share *share, time_t now)
+{
+    return share->until == 0 || share->until > now;
+}
+
 static void read_share(const struct query *q, struct share *out)
 {
     *out = (struct share){

@@ -21,6 +21,8 @@ struct share {
     time_t until; // 0 = until it is taken back
 };
 
+bool share_in_force(const struct share *share, time_t now);
+
 // One a box and guest: an earlier one is replaced. ERR_FULL when the box has SHARES_MAX. The owner's name is
 // not read.
 MUST_CHECK enum err share_put(struct store *s, const struct share *share, struct fault *f);
